@@ -1,0 +1,58 @@
+# Functions for the three kinds of targets that are made often: plugins, unit tests, fuzzers.
+
+set(MRP_PLUGIN_BUILD_DIR "${CMAKE_BINARY_DIR}/plugins")
+set(MRP_PLUGIN_INSTALL_DIR "${CMAKE_INSTALL_FULL_LIBDIR}/mrpipe/plugins")
+
+# mrp_plugin(NAME SOURCES a.c b.c [LIBS PkgConfig::X ...] [NET])
+#   builds plugins/NAME.so; NET links libmrpipe-net too. The objects are also a static library NAME_objects for unit tests.
+function(mrp_plugin name)
+  cmake_parse_arguments(ARG "NET" "" "SOURCES;LIBS" ${ARGN})
+  add_library(${name}_objects OBJECT ${ARG_SOURCES})
+  target_link_libraries(${name}_objects PUBLIC mrpipe ${ARG_LIBS})
+  target_include_directories(${name}_objects INTERFACE "${CMAKE_CURRENT_SOURCE_DIR}")
+  if(ARG_NET)
+    target_link_libraries(${name}_objects PUBLIC mrpipe-net)
+  endif()
+  add_library(plugin_${name} MODULE $<TARGET_OBJECTS:${name}_objects>)
+  target_link_libraries(plugin_${name} PRIVATE mrpipe ${ARG_LIBS})
+  if(ARG_NET)
+    target_link_libraries(plugin_${name} PRIVATE mrpipe-net)
+  endif()
+  set_target_properties(plugin_${name} PROPERTIES
+    PREFIX "" OUTPUT_NAME "${name}" LIBRARY_OUTPUT_DIRECTORY "${MRP_PLUGIN_BUILD_DIR}")
+  install(TARGETS plugin_${name} DESTINATION "${MRP_PLUGIN_INSTALL_DIR}")
+endfunction()
+
+# mrp_unit_test(NAME SOURCES a.c ... [OBJECTS target ...] [LIBS ...] [ARGS ...])
+#   a cmocka program, registered with ctest as unit.NAME. OBJECTS: object libraries whose code is linked in
+#   (ecr_objects, spec_objects, run_objects, net_objects, ...). The working directory is the test's own source folder.
+function(mrp_unit_test name)
+  if(NOT BUILD_TESTING)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;OBJECTS;LIBS;ARGS" ${ARGN})
+  add_executable(unit_${name} ${ARG_SOURCES})
+  foreach(objects IN LISTS ARG_OBJECTS)
+    target_sources(unit_${name} PRIVATE $<TARGET_OBJECTS:${objects}>)
+    target_link_libraries(unit_${name} PRIVATE ${objects})
+  endforeach()
+  target_link_libraries(unit_${name} PRIVATE mrpipe PkgConfig::CMOCKA ${ARG_LIBS})
+  add_test(NAME unit.${name} COMMAND unit_${name} ${ARG_ARGS} WORKING_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}")
+  set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 300)
+endfunction()
+
+# mrp_fuzzer(NAME SOURCES a.c [OBJECTS ...] [LIBS ...])  -> fuzz_NAME; a folder corpus/NAME beside it holds seeds.
+function(mrp_fuzzer name)
+  if(NOT MRP_FUZZ)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;OBJECTS;LIBS" ${ARGN})
+  add_executable(fuzz_${name} ${ARG_SOURCES})
+  foreach(objects IN LISTS ARG_OBJECTS)
+    target_sources(fuzz_${name} PRIVATE $<TARGET_OBJECTS:${objects}>)
+    target_link_libraries(fuzz_${name} PRIVATE ${objects})
+  endforeach()
+  target_link_libraries(fuzz_${name} PRIVATE mrpipe ${ARG_LIBS} -fsanitize=fuzzer)
+  set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/fuzz")
+  set_property(GLOBAL APPEND PROPERTY MRP_FUZZERS fuzz_${name})
+endfunction()
