@@ -1,0 +1,1 @@
+"""The local stand-in for AWS regions: gateway, registries, git servers, control port."""
