@@ -5,8 +5,12 @@
 
 #include "../base/events.h"
 
+#include <mrpipe/error.h>
+
 #include <stdbool.h>
 #include <stdio.h>
+
+struct mrp_spec;
 
 enum mrp_log_format { MRP_LOG_AUTO, MRP_LOG_PLAIN, MRP_LOG_JSON, MRP_LOG_CODEBUILD };
 
@@ -17,6 +21,8 @@ struct mrp_ui_options {
     bool verbose; /* debug log lines */
     bool quiet;   /* only failures and the summary */
     FILE *out;
+    const char *mode;            /* "run", "plan", "verify": how results are worded; NULL: run */
+    const struct mrp_spec *spec; /* borrowed: what CodeBuild's log counts; NULL: not counted */
 };
 
 struct mrp_ui;
@@ -30,5 +36,9 @@ bool mrp_ui_color(FILE *f);
 /** The report of a finished run from its events.jsonl: summary table and failure cards as text.
  * Owned; NULL: unreadable. */
 char *mrp_ui_report(const char *events_path, bool color);
+
+/** Hand the events of a finished run to a sink again, in order. 0, MRP_E_IO, MRP_E_CONFIG (no
+ * events file). */
+int mrp_ui_replay(const char *events_path, const struct mrp_sink *sink, struct mrp_error *err);
 
 #endif
