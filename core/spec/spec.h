@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct mrp_source;
+
 struct mrp_mark {
     int line; /* 1-based; 0: unknown */
     int col;  /* 1-based, in characters */
@@ -58,7 +60,12 @@ struct mrp_command {
     struct mrp_mark mark;
 };
 
-enum mrp_on_failure { MRP_ABORT, MRP_CONTINUE, MRP_RETRY };
+enum mrp_on_failure {
+    MRP_ABORT,
+    MRP_CONTINUE,
+    MRP_RETRY,
+    MRP_NORMAL_FLOW /* no on-failure key: install and pre_build stop, build goes on to post_build */
+};
 
 struct mrp_phase_spec {
     bool present;
@@ -149,6 +156,8 @@ struct mrp_spec {
     json_t *cache;
     bool has_batch, has_reports;
     struct mrp_pipeline pipeline;
+    struct mrp_source *source;  /* the file's text; for mrp_spec_line */
+    struct mrp_source *sidecar; /* of `--with`; NULL: the stages stand in `source` */
 };
 
 /**
@@ -177,6 +186,19 @@ void mrp_spec_free(struct mrp_spec **spec);
 struct mrp_mark mrp_value_mark(const struct mrp_value *value, const char *path);
 /** The text of one line (1-based) of the loaded file; owned by the spec; NULL if unknown. */
 const char *mrp_spec_line(const struct mrp_spec *spec, int line);
+
+/** The file that marks of the `mrpipe:` section refer to: the sidecar, else the spec itself. */
+const char *mrp_spec_stage_file(const struct mrp_spec *spec);
+/** A problem with a place of the `mrpipe:` section, found after loading (types, references). `hint`
+ * may be NULL. */
+void mrp_spec_stage_problem(struct mrp_diags *diags,
+                            const struct mrp_spec *spec,
+                            bool warning,
+                            struct mrp_mark mark,
+                            int width,
+                            const char *hint,
+                            const char *fmt,
+                            ...) MRP_PRINTF(7, 8);
 
 struct mrp_derive {
     char *const *to;   /* secondary regions of --to, NULL-terminated */
