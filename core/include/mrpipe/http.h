@@ -89,7 +89,8 @@ enum {
     MRP_HTTP_TRUST_REDIRECT = 1u << 3, /* keep Authorization on other hosts: never for registries */
     MRP_HTTP_NO_DECODE = 1u << 4, /* reserved: bodies are never decoded unless MRP_HTTP_DECODE */
     MRP_HTTP_DECODE = 1u << 5,    /* send Accept-Encoding and decode gzip */
-    MRP_HTTP_HTTP2 = 1u << 6      /* allow HTTP/2 (default 1.1: cheaper for bodies) */
+    MRP_HTTP_HTTP2 = 1u << 6,     /* allow HTTP/2 (default 1.1: cheaper for bodies) */
+    MRP_HTTP_CLEANUP = 1u << 7    /* undoing something: runs even when the run is being stopped */
 };
 
 struct mrp_http_request {
@@ -109,7 +110,8 @@ struct mrp_http_request {
     int retries;        /* 0: the table's default; -1: none */
     const char *api;    /* pacing bucket beside the host: "ecr:BatchGetImage"; NULL: host only */
     const char *what;   /* for messages: "GET manifest core:1.4"; NULL: method and redacted URL */
-    /** Called before every try, e.g. to sign it with the current time; may change `headers`. */
+    /** Called before every try, e.g. to sign it with the current time; may change `headers`. Runs
+     * inside the loop: must not block. Not called once a redirect has left the first host. */
     int (*prepare)(void *arg, struct mrp_headers *headers, struct mrp_error *err);
     void *prepare_arg;
 };
