@@ -1,0 +1,15 @@
+# Writes OUT, a C file with the skeleton files of FOLDER as string constants.
+set(text "/* The files of a new plugin, from core/cli/skeleton; made by the build. */\n#include \"skeleton.h\"\n\n")
+string(APPEND text "const struct mrp_cli_skeleton mrp_cli_skeletons[] = {\n")
+foreach(pair IN ITEMS "plugin.c|@NAME@.c" "Makefile|Makefile" "CMakeLists.txt|CMakeLists.txt" "README.md|README.md")
+  string(REPLACE "|" ";" parts "${pair}")
+  list(GET parts 0 from)
+  list(GET parts 1 to)
+  file(READ "${FOLDER}/${from}" body HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "\\\\x\\1" body "${body}")
+  # One literal for each 24 bytes: a \x escape would swallow hex digits that follow it.
+  string(REGEX REPLACE "((\\\\x[0-9a-f][0-9a-f])(\\\\x[0-9a-f][0-9a-f])?(\\\\x[0-9a-f][0-9a-f])?(\\\\x[0-9a-f][0-9a-f])?(\\\\x[0-9a-f][0-9a-f])?(\\\\x[0-9a-f][0-9a-f])?(\\\\x[0-9a-f][0-9a-f])?(\\\\x[0-9a-f][0-9a-f])?)" "\n     \"\\1\"" body "${body}")
+  string(APPEND text "    {\"${to}\",${body}},\n")
+endforeach()
+string(APPEND text "};\nconst size_t mrp_cli_skeleton_count = sizeof mrp_cli_skeletons / sizeof mrp_cli_skeletons[0];\n")
+file(WRITE "${OUT}" "${text}")
