@@ -17,7 +17,8 @@ static void frames(void **state)
     (void)state;
     struct mrp_error err;
     struct mrp_buf buf = MRP_BUF_INIT(65536);
-    char *env[] = {"A=1", "AB=2", NULL};
+    char first[] = "A=1", second[] = "AB=2";
+    char *env[] = {first, second, NULL};
     struct mrp_stage_init init = {.id = "s",
                                   .debug = "http, sigv4",
                                   .env = env,
