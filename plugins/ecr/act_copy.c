@@ -1,0 +1,147 @@
+/* ecr/copy: images to one or many registries in one pass. */
+#include "actions.h"
+
+#include <mrpipe/auto.h>
+#include <mrpipe/text.h>
+
+#include <string.h>
+
+static const char *const referrers_choices[] = {"yes", "no", "always", NULL};
+
+const struct mrp_option ecr_copy_options[] = {
+    {"from", MRP_JSON(struct ecr_copy, from), .flags = MRP_REQUIRED,
+     .help = "an image reference, an imagedefinitions entry, or a list of them"},
+    {"to", MRP_LIST(struct ecr_copy, to),
+     .help = "full names; HOST/PREFIX/ keeps the source's repository name; oci:FOLDER too"},
+    {"to-regions", MRP_LIST(struct ecr_copy, to_regions),
+     .help = "regions: same account and repository name there (default: regions.secondary)"},
+    {"account", MRP_STRING(struct ecr_copy, account),
+     .help = "account of to-regions (default: the source's, or the caller's)"},
+    {"repository", MRP_STRING(struct ecr_copy, repository),
+     .help = "repository name in to-regions (default: the source's)"},
+    {"platforms", MRP_LIST(struct ecr_copy, platforms),
+     .help = "only these platforms of an index, as linux/arm64 (default: all)"},
+    {"referrers", MRP_ENUM(struct ecr_copy, referrers), .choices = referrers_choices,
+     .fallback = "yes",
+     .help = "signatures and the like: with images that are copied, never, or always looked for"},
+    {"foreign-layers", MRP_BOOL(struct ecr_copy, foreign), .fallback = "no",
+     .help = "copy layers that are marked as not for distribution"},
+    {"create", MRP_BOOL(struct ecr_copy, create), .fallback = "yes",
+     .help = "make missing ECR repositories, with the source's settings"},
+    {"insecure", MRP_BOOL(struct ecr_copy, insecure), .fallback = "no",
+     .help = "allow plain http to any registry"},
+    {"parallel", MRP_INT(struct ecr_copy, parallel), .fallback = "64", .min = 1, .max = 512,
+     .help = "blobs in flight, and connections to one host"},
+    {"parallel-large", MRP_INT(struct ecr_copy, parallel_big), .fallback = "8", .min = 1, .max = 64,
+     .help = "blobs over 128 KiB in flight; each takes about 2 MiB of memory"},
+    {"bandwidth", MRP_SIZE(struct ecr_copy, bandwidth), .fallback = "0",
+     .help = "bytes per second for the whole stage, both directions; 0: no limit"},
+    {0},
+};
+
+const struct mrp_output_info ecr_copy_outputs[] = {
+    {"images", "list",
+     "per image: name, source, digest, copies (region, image, digest, changed, "
+     "bytes, skipped-bytes, requests, retries)"},
+    {"digest", "string", "digest of the first image"},
+    {0},
+};
+
+int ecr_copy_check(const void *opt, const char **bad, struct mrp_error *err)
+{
+    const struct ecr_copy *o = opt;
+    mrp_auto(sources_done) struct sources sources = {0};
+    *bad = "from";
+    int rc = sources_read(&sources, o->from, err);
+    if (rc)
+        return rc;
+    *bad = "to";
+    for (char **to = o->to; to && *to; to++) {
+        mrp_auto(ref_done) struct ref ref = {0};
+        if ((rc = ref_parse(&ref, *to, err)))
+            return rc;
+    }
+    *bad = "to-regions";
+    for (char **region = o->to_regions; region && *region; region++)
+        if (!mrp_aws_is_region(*region))
+            return mrp_fail(err, MRP_E_CONFIG, "`%.60s` is no region", *region);
+    *bad = NULL;
+    return 0;
+}
+
+static int prepare(struct copier **out,
+                   struct hub **hub,
+                   const struct ecr_copy *o,
+                   struct mrp_stage *stage,
+                   bool dry,
+                   struct mrp_error *err)
+{
+    mrp_auto(sources_done) struct sources sources = {0};
+    struct destinations where = {
+        .to = o->to, .regions = o->to_regions, .account = o->account, .repository = o->repository};
+    int rc = sources_read(&sources, o->from, err);
+    if (rc)
+        return rc;
+    if (!mrp_strv_len(where.to) && !mrp_strv_len(where.regions))
+        where.regions = mrp_stage_secondaries(stage);
+    if (!mrp_strv_len(where.to) && !mrp_strv_len(where.regions)) {
+        mrp_fail(err, MRP_E_CONFIG, "nothing says where the images go");
+        return mrp_hint(err, "set `to` or `to-regions`, or `regions: secondary:` in the spec");
+    }
+    const struct hub_options how = {.insecure = o->insecure,
+                                    .parallel = (unsigned)o->parallel,
+                                    .parallel_big = (unsigned)o->parallel_big,
+                                    .bandwidth = o->bandwidth};
+    if ((rc = hub_new(hub, stage, &how, err)))
+        return rc;
+    const struct copy_options copy = {.platforms = o->platforms,
+                                      .referrers = o->referrers,
+                                      .foreign = o->foreign,
+                                      .create = o->create,
+                                      .dry = dry};
+    rc = copier_new(out, *hub, &copy, err);
+    return rc ? rc : plan_images(*out, &sources, &where, err);
+}
+
+static int
+copy(void *opt, struct mrp_stage *stage, bool dry, enum mrp_result *result, struct mrp_error *err)
+{
+    mrp_auto(hub_free) struct hub *hub = NULL;
+    mrp_auto(copier_free) struct copier *c = NULL;
+    int rc = prepare(&c, &hub, opt, stage, dry, err);
+    if (!rc)
+        rc = copier_run(c, err);
+    if (rc)
+        return rc;
+    *result = copier_changed(c) ? MRP_CHANGED : MRP_UNCHANGED;
+    return report_images(c, err);
+}
+
+int ecr_copy_plan(void *opt,
+                  struct mrp_stage *stage,
+                  enum mrp_result *result,
+                  struct mrp_error *err)
+{
+    return copy(opt, stage, true, result, err);
+}
+
+int ecr_copy_run(void *opt, struct mrp_stage *stage, enum mrp_result *result, struct mrp_error *err)
+{
+    return copy(opt, stage, mrp_stage_dry_run(stage), result, err);
+}
+
+int ecr_copy_verify(void *opt,
+                    struct mrp_stage *stage,
+                    enum mrp_result *result,
+                    struct mrp_error *err)
+{
+    mrp_auto(hub_free) struct hub *hub = NULL;
+    mrp_auto(copier_free) struct copier *c = NULL;
+    int rc = prepare(&c, &hub, opt, stage, true, err);
+    if (!rc)
+        rc = copier_compare(c, err);
+    if (rc)
+        return rc;
+    *result = copier_changed(c) ? MRP_CHANGED : MRP_UNCHANGED;
+    return report_images(c, err);
+}

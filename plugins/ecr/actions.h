@@ -1,0 +1,97 @@
+/* The actions of the plugin, and what they share. */
+#ifndef ECR_ACTIONS_H
+#define ECR_ACTIONS_H
+
+#include "copy.h"
+
+#include <mrpipe/plugin.h>
+
+struct ecr_copy {
+    json_t *from;
+    char **to;
+    char **to_regions;
+    char *account;
+    char *repository;
+    char **platforms;
+    int referrers;
+    bool foreign;
+    bool create;
+    bool insecure;
+    int64_t parallel;
+    int64_t parallel_big;
+    uint64_t bandwidth;
+};
+
+extern const struct mrp_option ecr_copy_options[];
+extern const struct mrp_output_info ecr_copy_outputs[];
+int ecr_copy_check(const void *opt, const char **bad, struct mrp_error *err);
+int ecr_copy_plan(void *opt,
+                  struct mrp_stage *stage,
+                  enum mrp_result *result,
+                  struct mrp_error *err);
+int ecr_copy_run(void *opt,
+                 struct mrp_stage *stage,
+                 enum mrp_result *result,
+                 struct mrp_error *err);
+int ecr_copy_verify(void *opt,
+                    struct mrp_stage *stage,
+                    enum mrp_result *result,
+                    struct mrp_error *err);
+
+struct ecr_login {
+    char **registries;
+    char **regions;
+    char *account;
+    char *config;
+};
+
+extern const struct mrp_option ecr_login_options[];
+extern const struct mrp_output_info ecr_login_outputs[];
+int ecr_login_check(const void *opt, const char **bad, struct mrp_error *err);
+int ecr_login_plan(void *opt,
+                   struct mrp_stage *stage,
+                   enum mrp_result *result,
+                   struct mrp_error *err);
+int ecr_login_run(void *opt,
+                  struct mrp_stage *stage,
+                  enum mrp_result *result,
+                  struct mrp_error *err);
+
+/** One image as `from` names it. */
+struct source {
+    char *name; /* of an imagedefinitions entry; "" */
+    struct ref ref;
+};
+struct sources {
+    struct source *list;
+    size_t count;
+};
+/** Text, {name, imageUri}, {image}, or a list of these. */
+int sources_read(struct sources *out, const json_t *from, struct mrp_error *err) MRP_NODISCARD;
+void sources_done(struct sources *s);
+
+/** Where images go: full names, or regions of the source's account. */
+struct destinations {
+    char *const *to;
+    char *const *regions;
+    const char *account; /* of the regions when the source is no ECR registry; NULL: the caller's */
+    const char *repository; /* another name there; NULL: the source's */
+};
+/** The references for one source, `tag` as the source's unless it is named. Owned array. */
+int destinations_for(struct ref **out,
+                     size_t *count,
+                     struct hub *hub,
+                     const struct source *source,
+                     const struct destinations *where,
+                     struct mrp_error *err) MRP_NODISCARD;
+void refs_free(struct ref *list, size_t count);
+
+/** Make a job for each source. */
+int plan_images(struct copier *c,
+                const struct sources *sources,
+                const struct destinations *where,
+                struct mrp_error *err) MRP_NODISCARD;
+/** Outputs `images` and `digest`, the counters. */
+int report_images(struct copier *c, struct mrp_error *err) MRP_NODISCARD;
+
+#endif

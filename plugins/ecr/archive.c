@@ -1,0 +1,284 @@
+/* Tar archives of OCI layouts, read and written with libarchive. */
+#include "archive.h"
+#include "unpack.h"
+
+#include <mrpipe/auto.h>
+#include <mrpipe/file.h>
+#include <mrpipe/text.h>
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void free_reader(struct archive **a)
+{
+    if (*a)
+        archive_read_free(*a);
+}
+
+static void free_writer(struct archive **a)
+{
+    if (*a)
+        archive_write_free(*a);
+}
+
+static void free_entry(struct archive_entry **e)
+{
+    if (*e)
+        archive_entry_free(*e);
+}
+
+static int fail(struct archive *a, const char *shown, struct mrp_error *err)
+{
+    const char *why = archive_error_string(a);
+    return mrp_fail(err, MRP_E_REMOTE, "%s: %s", shown, why ? why : "not a readable archive");
+}
+
+static int write_entry(struct archive *a,
+                       const char *path,
+                       const char *shown,
+                       uint64_t *left,
+                       struct mrp_error *err)
+{
+    mrp_auto(mrp_free_str) char *dir = mrp_strndup(path, (size_t)(mrp_basename(path) - path));
+    int rc = dir ? mrp_mkdirs(dir, err) : mrp_fail(err, MRP_E_NOMEM, "unpack %s", shown);
+    if (rc)
+        return rc;
+    mrp_auto(mrp_close_fd) int fd =
+        open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return mrp_fail_errno(err, "unpack %s: create %s", shown, path);
+    for (;;) {
+        const void *data;
+        size_t n;
+        la_int64_t offset;
+        int got = archive_read_data_block(a, &data, &n, &offset);
+        if (got == ARCHIVE_EOF)
+            return 0;
+        if (got != ARCHIVE_OK)
+            return fail(a, shown, err);
+        if (n > *left)
+            return mrp_fail(err, MRP_E_REMOTE, "%s unpacks to more than 256 GiB", shown);
+        *left -= n;
+        if (lseek(fd, offset, SEEK_SET) < 0 || mrp_write_all(fd, data, n))
+            return mrp_fail_errno(err, "unpack %s: write %s", shown, path);
+    }
+}
+
+/* Links are made when all files are there; a target must lie inside. */
+static int make_links(char *const *links, const char *dir, const char *shown, struct mrp_error *err)
+{
+    for (size_t i = 0; links && links[i] && links[i + 1]; i += 2) {
+        mrp_auto(mrp_free_str) char *target = NULL;
+        int rc = mrp_path_inside(&target, dir, links[i + 1], err);
+        if (rc)
+            return mrp_wrap(err, "unpack %s", shown);
+        if (link(target, links[i]) && errno != EEXIST)
+            return mrp_fail_errno(err, "unpack %s: link %s", shown, links[i + 1]);
+    }
+    return 0;
+}
+
+static int note_link(char ***links,
+                     const char *path,
+                     struct archive_entry *e,
+                     const char *name,
+                     struct mrp_error *err)
+{
+    const char *hard = archive_entry_hardlink(e);
+    const char *soft = archive_entry_symlink(e);
+    mrp_auto(mrp_free_str) char *target = NULL;
+    if (hard) {
+        target = mrp_strdup(hard);
+    } else {
+        mrp_auto(mrp_free_str) char *base = mrp_strndup(name, (size_t)(mrp_basename(name) - name));
+        target = base && *soft != '/' ? mrp_path_join(*base ? base : ".", soft) : NULL;
+    }
+    if (!target || mrp_strv_add(links, path) || mrp_strv_add(links, target))
+        return mrp_fail(err, MRP_E_REMOTE, "unpack: the link %.200s points nowhere", name);
+    return 0;
+}
+
+static int unpack_entry(struct archive *a,
+                        struct archive_entry *e,
+                        const char *dir,
+                        const char *shown,
+                        char ***links,
+                        uint64_t *left,
+                        struct mrp_error *err)
+{
+    const char *name = archive_entry_pathname(e);
+    if (!name || !*name)
+        return 0;
+    mrp_auto(mrp_free_str) char *path = NULL;
+    int rc = mrp_path_inside(&path, dir, name, err);
+    if (rc)
+        return mrp_wrap(err, "unpack %s", shown);
+    if (archive_entry_hardlink(e) || archive_entry_symlink(e))
+        return note_link(links, path, e, name, err);
+    if (archive_entry_filetype(e) != AE_IFREG)
+        return 0;
+    return write_entry(a, path, shown, left, err);
+}
+
+int unpack(const char *dir, const char *path, const char *shown, struct mrp_error *err)
+{
+    enum { ENTRIES_MAX = 200000 };
+    mrp_auto(free_reader) struct archive *a = archive_read_new();
+    mrp_auto(mrp_free_strv) char **links = NULL;
+    if (!a)
+        return mrp_fail(err, MRP_E_NOMEM, "unpack %s", shown);
+    archive_read_support_format_tar(a);
+    archive_read_support_filter_all(a);
+    if (!mrp_exists(path)) {
+        mrp_fail(err, MRP_E_NOTFOUND, "%s does not exist", shown);
+        return mrp_hint(err, "did the build write it?");
+    }
+    if (archive_read_open_filename(a, path, 1 << 18) != ARCHIVE_OK)
+        return fail(a, shown, err);
+    uint64_t left = (uint64_t)256 << 30;
+    for (int n = 0;; n++) {
+        struct archive_entry *e;
+        int got = archive_read_next_header(a, &e);
+        if (got == ARCHIVE_EOF)
+            break;
+        if (got < ARCHIVE_WARN || n >= ENTRIES_MAX)
+            return fail(a, shown, err);
+        int rc = unpack_entry(a, e, dir, shown, &links, &left, err);
+        if (rc)
+            return rc;
+    }
+    return make_links(links, dir, shown, err);
+}
+
+static void remove_dir(char **dir)
+{
+    if (*dir)
+        mrp_remove_tree(*dir, NULL);
+    free(*dir);
+}
+
+int archive_open(struct layout **out, const char *path, const char *shown, struct mrp_error *err)
+{
+    mrp_auto(remove_dir) char *dir = NULL;
+    int rc = mrp_temp_dir(&dir, "ecr-archive", err);
+    if (!rc)
+        rc = unpack(dir, path, shown, err);
+    struct layout *l = NULL;
+    if (!rc)
+        rc = layout_open(&l, dir, shown, false, err);
+    if (rc)
+        return rc;
+    l->temporary = true;
+    free(mrp_take_str(&dir));
+    *out = l;
+    return 0;
+}
+
+int archive_create(struct layout **out, const char *path, const char *shown, struct mrp_error *err)
+{
+    mrp_auto(remove_dir) char *dir = NULL;
+    int rc = mrp_temp_dir(&dir, "ecr-archive", err);
+    if (!rc && mrp_exists(path))
+        rc = unpack(dir, path, shown, err);
+    struct layout *l = NULL;
+    if (!rc)
+        rc = layout_open(&l, dir, shown, true, err);
+    if (rc)
+        return rc;
+    l->temporary = true;
+    free(mrp_take_str(&dir));
+    l->archive = mrp_strdup(path);
+    if (!l->archive) {
+        layout_free(&l);
+        return mrp_fail(err, MRP_E_NOMEM, "%s", shown);
+    }
+    *out = l;
+    return 0;
+}
+
+static int pack_file(struct archive *a,
+                     const char *path,
+                     const char *name,
+                     int64_t size,
+                     struct mrp_error *err)
+{
+    mrp_auto(mrp_close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return mrp_fail_errno(err, "open %s", path);
+    mrp_auto(free_entry) struct archive_entry *e = archive_entry_new();
+    if (!e)
+        return mrp_fail(err, MRP_E_NOMEM, "pack %s", path);
+    archive_entry_set_pathname(e, name);
+    archive_entry_set_size(e, size);
+    archive_entry_set_filetype(e, AE_IFREG);
+    archive_entry_set_perm(e, 0644);
+    archive_entry_set_mtime(e, 0, 0);
+    if (archive_write_header(a, e) != ARCHIVE_OK)
+        return mrp_fail(err, MRP_E_IO, "pack %s: %s", name, archive_error_string(a));
+    char buf[64 << 10];
+    for (;;) {
+        ssize_t n = read(fd, buf, sizeof buf);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return mrp_fail_errno(err, "read %s", path);
+        if (!n)
+            return 0;
+        if (archive_write_data(a, buf, (size_t)n) != n)
+            return mrp_fail(err, MRP_E_IO, "pack %s: %s", name, archive_error_string(a));
+    }
+}
+
+static int by_name(const FTSENT **a, const FTSENT **b)
+{
+    return strcmp((*a)->fts_name, (*b)->fts_name);
+}
+
+static void close_walk(FTS **walk)
+{
+    if (*walk)
+        fts_close(*walk);
+}
+
+static int pack_tree(struct archive *a, const char *dir, struct mrp_error *err)
+{
+    char *roots[] = {(char *)(uintptr_t)dir, NULL};
+    mrp_auto(close_walk) FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
+    if (!walk)
+        return mrp_fail_errno(err, "read %s", dir);
+    size_t skip = strlen(dir) + 1;
+    for (FTSENT *f; (f = fts_read(walk));) {
+        if (f->fts_info != FTS_F)
+            continue;
+        int rc = pack_file(a, f->fts_path, f->fts_path + skip, f->fts_statp->st_size, err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+int archive_pack(struct layout *layout, struct mrp_error *err)
+{
+    mrp_auto(mrp_free_str) char *part = mrp_strf("%s.part", layout->archive);
+    mrp_auto(free_writer) struct archive *a = archive_write_new();
+    if (!part || !a)
+        return mrp_fail(err, MRP_E_NOMEM, "pack %s", layout->shown);
+    archive_write_set_format_pax_restricted(a);
+    if (archive_write_open_filename(a, part) != ARCHIVE_OK)
+        return mrp_fail(err, MRP_E_IO, "create %s: %s", part, archive_error_string(a));
+    int rc = pack_tree(a, layout->dir, err);
+    if (!rc && archive_write_close(a) != ARCHIVE_OK)
+        rc = mrp_fail(err, MRP_E_IO, "write %s: %s", part, archive_error_string(a));
+    if (!rc && rename(part, layout->archive))
+        rc = mrp_fail_errno(err, "rename %s", part);
+    if (rc)
+        unlink(part);
+    return rc;
+}

@@ -1,0 +1,182 @@
+/* Makes and keeps the hosts and repositories of one run. */
+#include "hub.h"
+#include "dockercfg.h"
+
+#include <mrpipe/auto.h>
+#include <mrpipe/text.h>
+#include <mrpipe/url.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Starts per second that ECR allows in an account and region, with a margin: the quotas are 10 for
+ * PutImage, 100 for InitiateLayerUpload, 100 for CompleteLayerUpload. */
+static const struct {
+    double rate;
+    double burst;
+} ecr_rates[API_COUNT] = {[API_POST] = {80, 64}, [API_PUT] = {80, 64}, [API_MANIFEST] = {8, 10}};
+
+int hub_new(struct hub **out,
+            struct mrp_stage *stage,
+            const struct hub_options *how,
+            struct mrp_error *err)
+{
+    mrp_auto(hub_free) struct hub *hub = calloc(1, sizeof *hub);
+    if (!hub)
+        return mrp_fail(err, MRP_E_NOMEM, "registry client");
+    hub->stage = stage;
+    hub->insecure = how->insecure;
+    hub->parallel = how->parallel ? how->parallel : 64;
+    unsigned big = how->parallel_big ? how->parallel_big : 8;
+    int rc = mrp_http_new(&hub->http, stage, err);
+    if (!rc)
+        rc = mrp_aws_new(&hub->aws, hub->http, stage, err);
+    if (rc)
+        return rc;
+    mrp_http_limit_bandwidth(hub->http, how->bandwidth);
+    mrp_http_limit_connections(hub->http, hub->parallel, hub->parallel * 4);
+    gate_init(&hub->small, hub->parallel, hub->parallel, 0, 0);
+    gate_init(&hub->big, big, big, 0, 0);
+    hub->progress.unit = "blobs";
+    *out = hub;
+    hub = NULL;
+    return 0;
+}
+
+static void free_host(struct host *h)
+{
+    free(h->name);
+    free(h->base);
+    free(h->user);
+    free(h->password);
+    challenge_done(&h->ask);
+    free(h->basic);
+    while (h->tokens) {
+        struct token *t = h->tokens;
+        h->tokens = t->next;
+        free(t->scope);
+        free(t->header);
+        free(t);
+    }
+    free(h);
+}
+
+void hub_free(struct hub **hub)
+{
+    struct hub *h = *hub;
+    if (!h)
+        return;
+    /* The engine first: what is in flight looks at the hosts. */
+    mrp_aws_free(&h->aws);
+    mrp_http_free(&h->http);
+    while (h->repos) {
+        struct repo *r = h->repos;
+        h->repos = r->next;
+        free(r->name);
+        free(r);
+    }
+    while (h->hosts) {
+        struct host *next = h->hosts->next;
+        free_host(h->hosts);
+        h->hosts = next;
+    }
+    free(h);
+    *hub = NULL;
+}
+
+static bool is_loopback(const char *name)
+{
+    return mrp_streq(name, "localhost") || mrp_starts(name, "localhost:") ||
+           mrp_starts(name, "127.") || mrp_starts(name, "[::1]");
+}
+
+/* Where the host is: a mapped address, http on the loopback, https anywhere else. */
+static int find_base(struct host *h, struct mrp_error *err)
+{
+    const char *real = mrp_streq(h->name, "docker.io") ? "registry-1.docker.io" : h->name;
+    mrp_auto(mrp_free_str) char *url = mrp_strf("https://%s", real);
+    if (!url)
+        return mrp_fail(err, MRP_E_NOMEM, "registry client");
+    mrp_auto(mrp_free_str) char *mapped = NULL;
+    int rc = mrp_aws_map_url(&mapped, h->hub->aws, url, err);
+    if (rc)
+        return rc;
+    size_t n = strlen(mapped);
+    while (n && mapped[n - 1] == '/')
+        mapped[--n] = '\0';
+    bool moved = strcmp(mapped, url) != 0;
+    h->loopback = !moved && is_loopback(h->name);
+    h->plain = h->loopback || h->hub->insecure || mrp_starts(mapped, "http://");
+    if (moved)
+        h->base = mrp_take_str(&mapped);
+    else
+        h->base = mrp_strf("%s://%s", h->plain ? "http" : "https", real);
+    return h->base ? 0 : mrp_fail(err, MRP_E_NOMEM, "registry client");
+}
+
+int hub_host(struct host **out, struct hub *hub, const char *name, struct mrp_error *err)
+{
+    for (struct host *h = hub->hosts; h; h = h->next) {
+        if (!strcmp(h->name, name)) {
+            *out = h;
+            return 0;
+        }
+    }
+    struct host *h = calloc(1, sizeof *h);
+    if (!h)
+        return mrp_fail(err, MRP_E_NOMEM, "registry client");
+    h->hub = hub;
+    h->name = mrp_strdup(name);
+    h->referrers = -1;
+    h->ecr = h->name && ecr_name_parse(&h->aws, h->name);
+    for (int i = 0; i < API_COUNT; i++)
+        gate_init(&h->gates[i], hub->parallel, hub->parallel, h->ecr ? ecr_rates[i].rate : 0,
+                  ecr_rates[i].burst);
+    int rc = h->name ? find_base(h, err) : mrp_fail(err, MRP_E_NOMEM, "registry client");
+    if (rc) {
+        free_host(h);
+        return rc;
+    }
+    h->next = hub->hosts;
+    hub->hosts = h;
+    *out = h;
+    return 0;
+}
+
+int hub_repo(struct repo **out,
+             struct hub *hub,
+             const char *host,
+             const char *name,
+             struct mrp_error *err)
+{
+    struct host *h = NULL;
+    int rc = hub_host(&h, hub, host, err);
+    if (rc)
+        return rc;
+    for (struct repo *r = hub->repos; r; r = r->next) {
+        if (r->host == h && !strcmp(r->name, name)) {
+            *out = r;
+            return 0;
+        }
+    }
+    struct repo *r = calloc(1, sizeof *r);
+    char *copy = mrp_strdup(name);
+    if (!r || !copy) {
+        free(r);
+        free(copy);
+        return mrp_fail(err, MRP_E_NOMEM, "registry client");
+    }
+    r->host = h;
+    r->name = copy;
+    r->next = hub->repos;
+    hub->repos = r;
+    *out = r;
+    return 0;
+}
+
+void hub_progress(struct hub *hub, uint64_t bytes, uint64_t blobs)
+{
+    hub->progress.done_bytes += bytes;
+    hub->progress.done_items += blobs;
+    mrp_progress(hub->stage, &hub->progress);
+}

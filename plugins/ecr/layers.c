@@ -1,0 +1,312 @@
+/* Brings the blobs of a manifest to the destinations, each blob once in a run. */
+#include "copy.h"
+#include "move.h"
+
+#include <mrpipe/auto.h>
+#include <mrpipe/text.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHECK_MAX = 100 };
+
+struct work {
+    struct job *job;
+    const struct desc *blob;
+    struct item *item;
+    uint64_t mask;
+};
+
+static int by_size(const void *a, const void *b)
+{
+    const struct desc *const *x = a;
+    const struct desc *const *y = b;
+    return ((*x)->size < (*y)->size) - ((*x)->size > (*y)->size);
+}
+
+/* Where on a destination's host another repository has the blob: it can be mounted from there. */
+static struct item *home_of(struct job *job, size_t dest, const char *digest)
+{
+    const struct repo *repo = job->route->dst[dest].repo;
+    if (!repo)
+        return NULL;
+    mrp_auto(mrp_free_str) char *key = mrp_strf("%s %s", repo->host->name, digest);
+    return key ? table_at(&job->route->copier->homes, key) : NULL;
+}
+
+static const char *mount_source(struct job *job, size_t dest, const char *digest)
+{
+    const struct end *src = &job->route->src;
+    struct repo *repo = job->route->dst[dest].repo;
+    if (!repo)
+        return NULL;
+    if (src->repo && src->repo->host == repo->host && src->repo != repo)
+        return src->repo->name;
+    const struct item *home = home_of(job, dest, digest);
+    const struct repo *other = home ? home->note : NULL;
+    return other && other != repo ? other->name : NULL;
+}
+
+static void settle(struct work *w, struct target *targets, const size_t *dests, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t bit = (uint64_t)1 << dests[i];
+        if (targets[i].rc) {
+            char name[300];
+            mrp_wrap(&targets[i].err, "blob %s to %s", w->blob->digest,
+                     end_show(name, sizeof name, targets[i].end));
+            job_drop(w->job, dests[i], &targets[i].err);
+            continue;
+        }
+        w->item->present |= bit;
+        struct item *home = home_of(w->job, dests[i], w->blob->digest);
+        if (home && !home->note)
+            home->note = targets[i].end->repo;
+    }
+}
+
+static int move_task(void *arg, struct mrp_error *err)
+{
+    struct work *w = arg;
+    struct route *route = w->job->route;
+    struct hub *hub = route->copier->hub;
+    size_t dests[DESTINATIONS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < route->count; i++)
+        if (w->mask >> i & 1)
+            dests[count++] = i;
+    int rc = 0;
+    struct target *targets = calloc(count, sizeof *targets);
+    if (!targets)
+        rc = mrp_fail(err, MRP_E_NOMEM, "blob %s", w->blob->digest);
+    for (size_t i = 0; !rc && i < count; i++) {
+        targets[i].end = &route->dst[dests[i]];
+        targets[i].mount_from = mount_source(w->job, dests[i], w->blob->digest);
+        targets[i].tally = &w->job->dests[dests[i]].tally;
+    }
+    if (!rc)
+        rc = move_blob(hub, &route->src, w->blob, targets, count, &w->job->tally, err);
+    if (!rc) {
+        settle(w, targets, dests, count);
+        hub_progress(hub, 0, 1);
+    }
+    free(targets);
+    w->item->busy &= ~w->mask;
+    mrp_waitq_wake(&w->item->change, hub->http);
+    gate_leave(&hub->small, hub->http, false);
+    free(w);
+    return rc;
+}
+
+/* Claim what nobody else is bringing, and start a task for it. */
+static int start(struct mrp_group *group,
+                 struct job *job,
+                 const struct desc *blob,
+                 struct item *item,
+                 uint64_t mask,
+                 struct mrp_error *err)
+{
+    struct hub *hub = job->route->copier->hub;
+    item->busy |= mask;
+    hub->progress.total_bytes += (uint64_t)blob->size * (unsigned)__builtin_popcountll(mask);
+    hub->progress.total_items++;
+    struct work *w = malloc(sizeof *w);
+    int rc = w ? gate_enter(&hub->small, hub->http, err)
+               : mrp_fail(err, MRP_E_NOMEM, "blob %s", blob->digest);
+    if (!rc) {
+        *w = (struct work){job, blob, item, mask};
+        rc = mrp_group_spawn(group, move_task, w, err);
+        if (rc)
+            gate_leave(&hub->small, hub->http, false);
+    }
+    if (rc) {
+        free(w);
+        item->busy &= ~mask;
+        mrp_waitq_wake(&item->change, hub->http);
+    }
+    return rc;
+}
+
+static void skip(struct job *job, const struct desc *blob, uint64_t mask)
+{
+    for (size_t i = 0; i < job->route->count; i++)
+        if (mask >> i & 1)
+            job->dests[i].tally.skipped += (uint64_t)blob->size;
+}
+
+/* Another task brings it; take over if that one failed. */
+static int await(struct mrp_group *group,
+                 struct job *job,
+                 const struct desc *blob,
+                 struct item *item,
+                 uint64_t mask,
+                 struct mrp_error *err)
+{
+    for (;;) {
+        uint64_t need = mask & ~item->present & job_mask(job);
+        if (!need)
+            return 0;
+        if (!(need & item->busy))
+            return start(group, job, blob, item, need, err);
+        int rc = mrp_waitq_wait(&item->change, job->route->copier->hub->http, err);
+        if (rc)
+            return rc;
+    }
+}
+
+static int
+check_batch(struct job *job, size_t dest, struct item **items, size_t count, struct mrp_error *err)
+{
+    struct route *route = job->route;
+    struct repo *repo = route->dst[dest].repo;
+    const char *digests[CHECK_MAX];
+    bool present[CHECK_MAX];
+    for (size_t i = 0; i < count; i++)
+        digests[i] = items[i]->key;
+    struct tally *tally = &job->dests[dest].tally;
+    int rc = ecr_check_layers(present, repo, digests, count, tally, err);
+    if (rc == MRP_E_NOTFOUND && !strcmp(err->api, "RepositoryNotFoundException")) {
+        if (!route->copier->how.create)
+            return mrp_hint(err, "create it, or set `create: true`");
+        memset(present, 0, sizeof present);
+        rc = ecr_create(repo, route->src.repo, err);
+    }
+    if (rc)
+        return rc;
+    uint64_t bit = (uint64_t)1 << dest;
+    for (size_t i = 0; i < count; i++) {
+        if (present[i])
+            items[i]->present |= bit;
+        else
+            items[i]->absent |= bit;
+    }
+    return 0;
+}
+
+struct check {
+    struct job *job;
+    const struct manifest *manifest;
+    size_t dest;
+};
+
+/* ECR tells of a hundred layers at once. */
+static int check_task(void *arg, struct mrp_error *err)
+{
+    const struct check *c = arg;
+    struct route *route = c->job->route;
+    uint64_t bit = (uint64_t)1 << c->dest;
+    struct item *items[CHECK_MAX];
+    size_t n = 0;
+    int rc = 0;
+    for (size_t i = 0; !rc && i < c->manifest->count; i++) {
+        struct item *item = table_at(&route->blobs, c->manifest->items[i].digest);
+        if (!item)
+            return mrp_fail(err, MRP_E_NOMEM, "copy");
+        if (!((item->present | item->absent | item->busy) & bit))
+            items[n++] = item;
+        if (n == CHECK_MAX) {
+            rc = check_batch(c->job, c->dest, items, n, err);
+            n = 0;
+        }
+    }
+    if (!rc && n)
+        rc = check_batch(c->job, c->dest, items, n, err);
+    if (rc && !is_fatal(rc)) {
+        job_drop(c->job, c->dest, err);
+        rc = 0;
+    }
+    return rc;
+}
+
+static int
+check_all(struct job *job, const struct manifest *m, uint64_t mask, struct mrp_error *err)
+{
+    struct route *route = job->route;
+    struct check checks[DESTINATIONS_MAX];
+    mrp_auto(mrp_group_free) struct mrp_group *group = NULL;
+    int rc = 0;
+    for (size_t i = 0; !rc && i < route->count; i++) {
+        const struct repo *repo = route->dst[i].repo;
+        if (!(mask >> i & 1) || !repo || !repo->host->ecr || repo->fresh)
+            continue;
+        checks[i] = (struct check){job, m, i};
+        if (!group)
+            rc = mrp_group_new(&group, route->copier->hub->http, 0, err);
+        if (!rc)
+            rc = mrp_group_spawn(group, check_task, &checks[i], err);
+    }
+    if (group) {
+        struct mrp_error other = {0};
+        int wait_rc = mrp_group_wait(group, &other);
+        if (!rc && wait_rc) {
+            *err = other;
+            rc = wait_rc;
+        }
+    }
+    return rc;
+}
+
+static int copy_sorted(struct mrp_group *group,
+                       struct job *job,
+                       const struct desc **order,
+                       size_t count,
+                       uint64_t mask,
+                       struct mrp_error *err)
+{
+    struct route *route = job->route;
+    size_t waiting = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct item *item = table_at(&route->blobs, order[i]->digest);
+        if (!item)
+            return mrp_fail(err, MRP_E_NOMEM, "copy");
+        uint64_t live = mask & job_mask(job);
+        uint64_t need = live & ~item->present;
+        skip(job, order[i], live & item->present);
+        if (need & ~item->busy) {
+            int rc = start(group, job, order[i], item, need & ~item->busy, err);
+            if (rc)
+                return rc;
+        }
+        if (need & ~item->present)
+            order[waiting++] = order[i];
+    }
+    for (size_t i = 0; i < waiting; i++) {
+        struct item *item = table_at(&route->blobs, order[i]->digest);
+        int rc = item ? await(group, job, order[i], item, mask, err)
+                      : mrp_fail(err, MRP_E_NOMEM, "copy");
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+int layers_copy(struct job *job, const struct manifest *m, uint64_t mask, struct mrp_error *err)
+{
+    struct copier *copier = job->route->copier;
+    int rc = check_all(job, m, mask, err);
+    if (rc)
+        return rc;
+    const struct desc **order = calloc(m->count + 1, sizeof(struct desc *));
+    if (!order)
+        return mrp_fail(err, MRP_E_NOMEM, "copy");
+    size_t n = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        const struct desc *d = &m->items[i];
+        if (!d->manifest && (!d->foreign || copier->how.foreign))
+            order[n++] = d;
+    }
+    qsort(order, n, sizeof(struct desc *), by_size);
+    struct mrp_group *group = NULL;
+    rc = mrp_group_new(&group, copier->hub->http, copier->hub->parallel, err);
+    if (!rc)
+        rc = copy_sorted(group, job, order, n, mask, err);
+    struct mrp_error other = {0};
+    int wait_rc = group ? mrp_group_wait(group, &other) : 0;
+    mrp_group_free(&group);
+    free(order);
+    if (!rc && wait_rc) {
+        *err = other;
+        rc = wait_rc;
+    }
+    return rc;
+}

@@ -1,0 +1,249 @@
+/* Reads `from` and works out where each image goes. */
+#include "actions.h"
+
+#include <mrpipe/auto.h>
+#include <mrpipe/json.h>
+#include <mrpipe/text.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+static int nomem(struct mrp_error *err)
+{
+    return mrp_fail(err, MRP_E_NOMEM, "image list");
+}
+
+void sources_done(struct sources *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        free(s->list[i].name);
+        ref_done(&s->list[i].ref);
+    }
+    free(s->list);
+    *s = (struct sources){0};
+}
+
+static int read_one(struct source *out, const json_t *j, struct mrp_error *err)
+{
+    const char *name = mrp_json_str(j, "name");
+    const char *image = json_is_string(j) ? json_string_value(j) : mrp_json_str(j, "imageUri");
+    if (!image)
+        image = mrp_json_str(j, "image");
+    if (!image) {
+        mrp_fail(err, MRP_E_CONFIG,
+                 "`from`: an entry is neither an image reference nor an object "
+                 "with `imageUri`");
+        return mrp_hint(err, "write HOST/REPOSITORY:TAG or {name: ..., imageUri: ...}");
+    }
+    int rc = ref_parse(&out->ref, image, err);
+    if (rc)
+        return rc;
+    out->name = mrp_strdup(name ? name : "");
+    return out->name ? 0 : nomem(err);
+}
+
+int sources_read(struct sources *out, const json_t *from, struct mrp_error *err)
+{
+    size_t n = json_is_array(from) ? json_array_size(from) : 1;
+    if (!from || !n)
+        return mrp_fail(err, MRP_E_CONFIG, "`from` names no image");
+    out->list = calloc(n, sizeof *out->list);
+    if (!out->list)
+        return nomem(err);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *j = json_is_array(from) ? json_array_get(from, i) : from;
+        out->count = i + 1;
+        int rc = read_one(&out->list[i], j, err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+void refs_free(struct ref *list, size_t count)
+{
+    for (size_t i = 0; list && i < count; i++)
+        ref_done(&list[i]);
+    free(list);
+}
+
+static int account_of(const char **out,
+                      struct hub *hub,
+                      const struct source *source,
+                      const struct destinations *where,
+                      struct ecr_name *name,
+                      struct mrp_error *err)
+{
+    if (where->account && *where->account)
+        *out = where->account;
+    else if (source->ref.host && ecr_name_parse(name, source->ref.host))
+        *out = name->account;
+    else
+        return mrp_aws_account(out, hub->aws, err);
+    return 0;
+}
+
+static int to_region(struct ref *out,
+                     struct hub *hub,
+                     const struct source *source,
+                     const struct destinations *where,
+                     const char *region,
+                     struct mrp_error *err)
+{
+    struct ecr_name name;
+    const char *account = NULL;
+    if (!mrp_aws_is_region(region))
+        return mrp_fail(err, MRP_E_CONFIG, "`%.60s` is no region", region);
+    int rc = account_of(&account, hub, source, where, &name, err);
+    if (rc)
+        return rc;
+    const char *repo =
+        where->repository && *where->repository ? where->repository : source->ref.repo;
+    if (!repo) {
+        mrp_fail(err, MRP_E_CONFIG, "an image from a file has no repository name");
+        return mrp_hint(err, "set `repository`, or give the full name in `to`");
+    }
+    *out = (struct ref){
+        .kind = REF_REGISTRY, .host = ecr_host(account, region), .repo = mrp_strdup(repo)};
+    return out->host && out->repo ? 0 : nomem(err);
+}
+
+/* "HOST/prefix/" keeps the source's repository name behind the prefix. */
+static int add_name(struct ref *out, const struct source *source, struct mrp_error *err)
+{
+    if (!out->prefix)
+        return 0;
+    if (!source->ref.repo)
+        return mrp_fail(err, MRP_E_CONFIG,
+                        "an image from a file has no repository name to put "
+                        "behind %s/%s/",
+                        out->host, out->repo);
+    char *repo = mrp_strf("%s%s%s", out->repo, *out->repo ? "/" : "", source->ref.repo);
+    if (!repo)
+        return nomem(err);
+    free(out->repo);
+    out->repo = repo;
+    out->prefix = false;
+    return 0;
+}
+
+static int keep_tag(struct ref *out, const struct source *source, struct mrp_error *err)
+{
+    if (out->digest)
+        return mrp_fail(err, MRP_E_CONFIG, "%s@%s: a destination has a tag, not a digest",
+                        out->repo ? out->repo : out->path, out->digest);
+    if (out->tag || !source->ref.tag)
+        return 0;
+    out->tag = mrp_strdup(source->ref.tag);
+    return out->tag ? 0 : nomem(err);
+}
+
+int destinations_for(struct ref **out,
+                     size_t *count,
+                     struct hub *hub,
+                     const struct source *source,
+                     const struct destinations *where,
+                     struct mrp_error *err)
+{
+    size_t names = mrp_strv_len(where->to);
+    size_t regions = mrp_strv_len(where->regions);
+    struct ref *list = calloc(names + regions + 1, sizeof *list);
+    if (!list)
+        return nomem(err);
+    int rc = 0;
+    size_t n = 0;
+    for (size_t i = 0; !rc && i < names; i++) {
+        rc = ref_parse(&list[n++], where->to[i], err);
+        if (!rc)
+            rc = add_name(&list[n - 1], source, err);
+    }
+    for (size_t i = 0; !rc && i < regions; i++)
+        rc = to_region(&list[n++], hub, source, where, where->regions[i], err);
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = keep_tag(&list[i], source, err);
+    if (rc) {
+        refs_free(list, n);
+        return rc;
+    }
+    *out = list;
+    *count = n;
+    return 0;
+}
+
+static int plan_one(struct copier *c,
+                    const struct source *source,
+                    const struct destinations *where,
+                    struct mrp_error *err)
+{
+    struct ref *refs = NULL;
+    size_t count = 0;
+    int rc = destinations_for(&refs, &count, c->hub, source, where, err);
+    if (rc)
+        return rc;
+    struct end ends[DESTINATIONS_MAX];
+    char *tags[DESTINATIONS_MAX];
+    struct end src;
+    if (count > DESTINATIONS_MAX)
+        rc = mrp_fail(err, MRP_E_CONFIG, "more than %d destinations", DESTINATIONS_MAX);
+    if (!rc)
+        rc = copier_end(&src, c, &source->ref, false, err);
+    for (size_t i = 0; !rc && i < count; i++) {
+        rc = copier_end(&ends[i], c, &refs[i], true, err);
+        tags[i] = refs[i].tag;
+    }
+    struct route *route = NULL;
+    if (!rc)
+        rc = copier_route(&route, c, &src, ends, count, err);
+    struct job *job = NULL;
+    const char *digest = source->ref.digest;
+    const char *ref = digest            ? digest
+                      : source->ref.tag ? source->ref.tag
+                      : src.repo        ? "latest"
+                                        : "";
+    if (!rc)
+        rc = copier_add(&job, route, source->name, ref, tags, err);
+    /* Without any tag the source's default one is meant, also there. */
+    for (size_t i = 0; !rc && !digest && !source->ref.tag && src.repo && i < count; i++)
+        if (!job->dests[i].tag && !(job->dests[i].tag = mrp_strdup(ref)))
+            rc = nomem(err);
+    refs_free(refs, count);
+    return rc;
+}
+
+int plan_images(struct copier *c,
+                const struct sources *sources,
+                const struct destinations *where,
+                struct mrp_error *err)
+{
+    for (size_t i = 0; i < sources->count; i++) {
+        int rc = plan_one(c, &sources->list[i], where, err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+int report_images(struct copier *c, struct mrp_error *err)
+{
+    struct mrp_stage *stage = c->hub->stage;
+    uint64_t bytes = 0;
+    uint64_t skipped = 0;
+    int64_t images = 0;
+    for (const struct job *job = c->jobs; job; job = job->next) {
+        images++;
+        for (size_t i = 0; i < job->route->count; i++) {
+            bytes += job->dests[i].tally.bytes;
+            skipped += job->dests[i].tally.skipped;
+        }
+    }
+    mrp_count(stage, "images", images);
+    mrp_count(stage, "blob-bytes", (int64_t)bytes);
+    mrp_count(stage, "skipped-bytes", (int64_t)skipped);
+    json_t *list = copier_report(c);
+    if (!list)
+        return nomem(err);
+    int rc = mrp_output(stage, "images", list, err);
+    if (!rc && c->jobs)
+        rc = mrp_output(stage, "digest", json_string(c->jobs->digest), err);
+    return rc;
+}

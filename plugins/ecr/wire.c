@@ -1,0 +1,218 @@
+/* One request to a registry: paced, authorised, counted; and what its answers mean. */
+#include "hub.h"
+
+#include <mrpipe/auto.h>
+#include <mrpipe/json.h>
+#include <mrpipe/text.h>
+#include <mrpipe/url.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LOGIN_TRIES = 3 };
+
+static void count(struct tally *tally, const struct mrp_http_response *resp)
+{
+    if (!tally)
+        return;
+    unsigned tries = resp->tries ? resp->tries : 1;
+    tally->requests += tries;
+    tally->retries += tries - 1;
+}
+
+static int send_once(struct mrp_http_response *resp,
+                     struct host *h,
+                     const struct call *c,
+                     const char *authorization,
+                     struct mrp_error *err)
+{
+    mrp_auto(mrp_free_str) char *url =
+        c->url ? mrp_strdup(c->url) : mrp_strf("%s%s", h->base, c->path);
+    if (!url)
+        return mrp_fail(err, MRP_E_NOMEM, "%s", c->what);
+    struct mrp_http_header headers[5] = {{0}};
+    size_t n = 0;
+    if (authorization)
+        headers[n++] = (struct mrp_http_header){"Authorization", authorization};
+    if (c->accept)
+        headers[n++] = (struct mrp_http_header){"Accept", c->accept};
+    if (c->type)
+        headers[n++] = (struct mrp_http_header){"Content-Type", c->type};
+    if (c->range)
+        headers[n++] = (struct mrp_http_header){"Range", c->range};
+    const struct mrp_http_request req = {.method = c->method,
+                                         .url = url,
+                                         .headers = headers,
+                                         .body = c->body,
+                                         .body_len = c->body_len,
+                                         .source = c->source,
+                                         .sink = c->sink,
+                                         .max_body = c->max_body,
+                                         .flags = c->flags,
+                                         .stall_ms = c->stall_ms,
+                                         .what = c->what};
+    struct gate *gate = &h->gates[c->api];
+    int rc = gate_enter(gate, h->hub->http, err);
+    if (rc)
+        return rc;
+    struct mrp_http_call *running = NULL;
+    rc = mrp_http_start(&running, resp, h->hub->http, &req, err);
+    if (!rc) {
+        if (c->handle)
+            *c->handle = running;
+        rc = mrp_http_wait(running, err);
+        if (c->handle)
+            *c->handle = NULL;
+        mrp_http_call_free(&running);
+    }
+    gate_leave(gate, h->hub->http,
+               rc == MRP_E_NET || resp->tries > 1 || resp->status == 429 || resp->status == 503);
+    count(c->tally, resp);
+    return rc;
+}
+
+/* A server on the loopback that speaks TLS answers plain HTTP with a 400. */
+static bool
+is_tls_server(struct host *h, const struct call *c, const struct mrp_http_response *resp)
+{
+    if (!h->loopback || resp->status != 400 || !mrp_starts(h->base, "http://") || c->url)
+        return false;
+    if (strcmp(c->method, "HEAD") != 0 && !strstr(mrp_buf_str(&resp->body), "HTTPS"))
+        return false;
+    char *base = mrp_strf("https://%s", h->base + strlen("http://"));
+    if (!base)
+        return false;
+    free(h->base);
+    h->base = base;
+    return true;
+}
+
+static bool login_again(struct host *h,
+                        const struct mrp_http_response *resp,
+                        const char *sent,
+                        const char *method)
+{
+    if (resp->status == 401)
+        return host_challenged(h, resp, sent);
+    /* ECR answers 403 with plain text when the token is too old; HEAD has no text. */
+    if (resp->status != 403 || !h->ecr)
+        return false;
+    bool old = strstr(mrp_buf_str(&resp->body), "expired") != NULL;
+    return (old || !strcmp(method, "HEAD")) && host_challenged(h, resp, sent);
+}
+
+/* HEAD has no words for what is wrong: ask again with GET. */
+static int ask_for_words(struct mrp_http_response *resp,
+                         struct host *h,
+                         const struct call *c,
+                         const char *authorization,
+                         struct mrp_error *err)
+{
+    struct call get = *c;
+    get.method = "GET";
+    mrp_http_response_done(resp);
+    return send_once(resp, h, &get, authorization, err);
+}
+
+int host_do(struct mrp_http_response *resp,
+            struct host *h,
+            const struct call *c,
+            struct mrp_error *err)
+{
+    for (int left = LOGIN_TRIES;; left--) {
+        mrp_auto(mrp_free_str) char *authorization = NULL;
+        int rc = 0;
+        if (!c->bare)
+            rc = host_authorization(&authorization, h, c->repo, c->from, c->push, err);
+        if (!rc)
+            rc = send_once(resp, h, c, authorization, err);
+        if (rc)
+            return rc;
+        bool again = is_tls_server(h, c, resp) ||
+                     (!c->bare && login_again(h, resp, authorization, c->method));
+        if (again && left > 1 && !c->source) {
+            mrp_http_response_done(resp);
+            continue;
+        }
+        if (!strcmp(c->method, "HEAD") && resp->status >= 400 && resp->status != 404)
+            return ask_for_words(resp, h, c, authorization, err);
+        return 0;
+    }
+}
+
+static void hint_of(const struct host *h, int status, struct mrp_error *err)
+{
+    if (status == 401 && !h->ecr)
+        mrp_hint(err, "log in with `docker login %s`", h->name);
+    else if (status == 403 && h->ecr)
+        mrp_hint(err, "the IAM permissions that this needs are listed in the plugin's README");
+    else if (status == 429)
+        mrp_hint(err, "the registry limits requests: lower `parallel`, or wait");
+}
+
+static enum mrp_code code_of(int status)
+{
+    if (status == 401 || status == 403)
+        return MRP_E_AUTH;
+    return status == 404 ? MRP_E_NOTFOUND : MRP_E_REMOTE;
+}
+
+int host_error(const struct mrp_http_response *resp,
+               const struct host *h,
+               const char *what,
+               struct mrp_error *err)
+{
+    mrp_auto(mrp_free_json) json_t *j = NULL;
+    struct mrp_error ignored = {0};
+    const char *text = mrp_buf_str(&resp->body);
+    const char *code = NULL;
+    const char *message = NULL;
+    if (text[0] == '{' && !mrp_json_parse(&j, text, resp->body.len, "answer", &ignored)) {
+        const json_t *first = json_array_get(mrp_json_arr(j, "errors"), 0);
+        code = mrp_json_str(first, "code");
+        message = mrp_json_str(first, "message");
+        const json_t *detail = json_object_get(first, "detail");
+        if (!message && json_is_string(detail))
+            message = json_string_value(detail);
+    }
+    if (!code) {
+        mrp_http_status_error(resp, what, err);
+    } else {
+        mrp_fail(err, code_of(resp->status), "%s: HTTP %d: %.60s: %.200s", what, resp->status, code,
+                 message ? message : "");
+        for (char *p = err->msg; *p; p++)
+            if ((unsigned char)*p < 32 || *p == 127)
+                *p = ' ';
+        err->upstream = resp->status;
+        mrp_copy(err->api, sizeof err->api, code);
+    }
+    if (!err->hint[0])
+        hint_of(h, resp->status, err);
+    return err->code;
+}
+
+int host_location(char **out,
+                  bool *own,
+                  const struct host *h,
+                  const char *request_url,
+                  const char *location,
+                  struct mrp_error *err)
+{
+    mrp_auto(mrp_free_str) char *url = mrp_url_resolve(request_url, location);
+    if (!url)
+        return mrp_fail(err, MRP_E_REMOTE, "%s answered with a Location that is no URL", h->name);
+    mrp_auto(mrp_free_str) char *mapped = NULL;
+    int rc = mrp_aws_map_url(&mapped, h->hub->aws, url, err);
+    if (rc)
+        return rc;
+    mrp_auto(mrp_url_done) struct mrp_url a = {0};
+    mrp_auto(mrp_url_done) struct mrp_url b = {0};
+    if ((rc = mrp_url_parse(&a, mapped, err)) || (rc = mrp_url_parse(&b, h->base, err)))
+        return mrp_wrap(err, "Location of %s", h->name);
+    if (strcmp(a.scheme, "https") != 0 && !(h->plain && !strcmp(a.scheme, "http")))
+        return mrp_fail(err, MRP_E_REMOTE, "%s sends us from https to %s://%s, which is refused",
+                        h->name, a.scheme, a.host);
+    *own = !strcmp(a.host, b.host) && a.port == b.port && !strcmp(a.scheme, b.scheme);
+    *out = mrp_take_str(&mapped);
+    return 0;
+}
