@@ -75,18 +75,29 @@ static bool has(const char *name)
     return value && *value;
 }
 
-/* Where the credentials would come from, in the order of the chain. Never what they are. */
-static void see_credentials(struct visit *v)
+static bool has_files(void)
 {
-    const char *home = getenv("HOME"), *profile = getenv("AWS_PROFILE");
+    const char *home = getenv("HOME");
     mrp_auto(mrp_free_str) char *credentials =
         has("AWS_SHARED_CREDENTIALS_FILE") ? mrp_strdup(getenv("AWS_SHARED_CREDENTIALS_FILE"))
                                            : mrp_strf("%s/.aws/credentials", home ? home : "");
     mrp_auto(mrp_free_str) char *config = has("AWS_CONFIG_FILE")
                                               ? mrp_strdup(getenv("AWS_CONFIG_FILE"))
                                               : mrp_strf("%s/.aws/config", home ? home : "");
-    mrp_auto(mrp_free_str) char *files =
-        mrp_strf("shared files, profile %s", profile && *profile ? profile : "default");
+    return (credentials && mrp_exists(credentials)) || (config && mrp_exists(config));
+}
+
+static bool has_container(void)
+{
+    return has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") ||
+           has("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+}
+
+/* Where the credentials would come from, in the order of the chain. Never what they are. */
+static void see_credentials(struct visit *v)
+{
+    mrp_auto(mrp_free_str) char *files = mrp_strf(
+        "shared files, profile %s", has("AWS_PROFILE") ? getenv("AWS_PROFILE") : "default");
     if (has("AWS_ACCESS_KEY_ID") && has("AWS_SECRET_ACCESS_KEY"))
         tell(v, GOOD, "credentials",
              has("AWS_SESSION_TOKEN") ? "environment, temporary" : "environment", NULL);
@@ -96,10 +107,9 @@ static void see_credentials(struct visit *v)
     else if (has("AWS_WEB_IDENTITY_TOKEN_FILE") && has("AWS_ROLE_ARN"))
         tell(v, mrp_exists(getenv("AWS_WEB_IDENTITY_TOKEN_FILE")) ? GOOD : PROBLEM, "credentials",
              "web identity token file", NULL);
-    else if (credentials && config && (mrp_exists(credentials) || mrp_exists(config)))
+    else if (has_files())
         tell(v, GOOD, "credentials", files ? files : "shared files", NULL);
-    else if (has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") ||
-             has("AWS_CONTAINER_CREDENTIALS_FULL_URI"))
+    else if (has_container())
         tell(v, GOOD, "credentials", "container endpoint", NULL);
     else
         tell(v, WARNING, "credentials", "none set here; only an instance role is left to ask",

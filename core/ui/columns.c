@@ -61,7 +61,7 @@ static size_t escape_len(const unsigned char *p, size_t n)
             i++;
         return i < n ? i + 1 : n;
     }
-    if (p[1] == ']' || p[1] == 'P' || p[1] == '_' || p[1] == '^' || p[1] == 'X') {
+    if (p[1] && strchr("]P_^X", p[1])) {
         for (; i < n; i++) {
             if (p[i] == 0x07)
                 return i + 1;

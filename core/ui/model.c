@@ -155,6 +155,11 @@ static void on_run_ended(struct mrp_ui_model *m, const json_t *e)
     }
 }
 
+bool mrp_ui_model_empty(const struct mrp_ui_node *node)
+{
+    return node->phase && node->commands == 0 && !mrp_streq(node->result, "failed");
+}
+
 void mrp_ui_model_event(struct mrp_ui_model *model, const json_t *event, int64_t now)
 {
     const char *type = mrp_json_str(event, "event");
@@ -171,8 +176,10 @@ void mrp_ui_model_event(struct mrp_ui_model *model, const json_t *event, int64_t
         on_progress(model, event);
     } else if (mrp_streq(type, "command-started")) {
         node = mrp_ui_model_node(model, event);
-        if (node)
+        if (node) {
+            node->commands++;
             set(&node->what, mrp_json_str(event, "text"));
+        }
     } else if (mrp_streq(type, "command-ended")) {
         on_command_ended(model, event);
     } else if (mrp_streq(type, "failure")) {

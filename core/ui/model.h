@@ -43,6 +43,8 @@ struct mrp_ui_model {
     int64_t wall;  /* of run-started, ms since 1970; 0: unknown */
 };
 
+/** A phase without commands: CodeBuild enters it all the same, a reader need not see it. */
+bool mrp_ui_model_empty(const struct mrp_ui_node *node);
 /** Take in one event; `now` is the display's clock in ms. */
 void mrp_ui_model_event(struct mrp_ui_model *model, const json_t *event, int64_t now);
 /** The stage or phase with this name, or NULL. */

@@ -70,9 +70,13 @@ static void on_level_text(struct mrp_ui *ui, const json_t *e)
     mrp_buf_addc(&ui->lines, '\n');
 }
 
-static void on_phase_started(struct mrp_ui *ui, const json_t *e)
+/* The banner waits for the first command: a phase without commands has none. */
+static void put_banner(struct mrp_ui *ui, const json_t *e)
 {
-    mrp_auto(mrp_free_str) char *text = mrp_strf("--- %s ---", mrp_json_str(e, "phase"));
+    const struct mrp_ui_node *node = mrp_ui_model_node(&ui->model, e);
+    if (!node || node->commands != 1)
+        return;
+    mrp_auto(mrp_free_str) char *text = mrp_strf("--- %s ---", node->id);
     mrp_buf_addc(&ui->lines, '\n');
     line(ui, NULL, MRP_UI_BOLD, text);
 }
@@ -80,6 +84,7 @@ static void on_phase_started(struct mrp_ui *ui, const json_t *e)
 static void on_command(struct mrp_ui *ui, const json_t *e)
 {
     const char *text = mrp_json_str(e, "text");
+    put_banner(ui, e);
     struct mrp_view rest = mrp_view_str(text ? text : ""), piece;
     for (int n = 0; mrp_view_next(&piece, &rest, '\n'); n++) {
         if (piece.n == 0 && rest.n == 0)
@@ -111,6 +116,8 @@ static void on_phase_ended(struct mrp_ui *ui, const json_t *e)
     char took[32];
     const char *result = mrp_json_str(e, "result");
     const struct mrp_ui_node *node = mrp_ui_model_node(&ui->model, e);
+    if (node && mrp_ui_model_empty(node))
+        return;
     begin(ui, e);
     put(ui, mrp_ui_result_style(result), result ? result : "ended");
     if (!mrp_streq(result, "skipped") && node)
@@ -215,7 +222,6 @@ static const struct {
     {"run-started", on_run_started, false},
     {"note", on_level_text, false},
     {"log", on_level_text, false},
-    {"phase-started", on_phase_started, false},
     {"command-started", on_command, false},
     {"command-ended", on_command_ended, false},
     {"phase-ended", on_phase_ended, false},

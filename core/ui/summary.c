@@ -63,7 +63,7 @@ put_table(struct mrp_buf *out, const struct mrp_ui_model *model, bool color, con
     struct mrp_ui_table t = {.heads = heads, .columns = MRP_COUNT(heads), .right = 0x78};
     for (int phase = 1; phase >= 0; phase--) {
         for (size_t i = 0; i < model->count; i++) {
-            if (model->nodes[i].phase == (phase == 1))
+            if (model->nodes[i].phase == (phase == 1) && !mrp_ui_model_empty(&model->nodes[i]))
                 add_node(&t, &model->nodes[i], mode);
         }
     }
