@@ -317,7 +317,8 @@ static int check_count(const struct mrp_cli_args *args, enum mrp_cli_id id, stru
     else
         mrp_fail(err, MRP_E_CONFIG, "`mrpipe %s`: unexpected `%s`", c->name,
                  args->operands[c->max]);
-    return mrp_hint(err, "usage: mrpipe %s [options] %s", c->name, c->operands);
+    return mrp_hint(err, "usage: mrpipe %s [options]%s%s", c->name, *c->operands ? " " : "",
+                    c->operands);
 }
 
 static void add_quoted(struct mrp_buf *out, const char *word)

@@ -22,11 +22,12 @@ struct mrp_ui_node {
     int64_t attempts;
     int64_t bytes;
     int64_t requests;
-    int64_t status;  /* of a phase's last command: exit status, or 128 + signal */
-    int64_t started; /* on the display's clock */
-    int64_t wall;    /* time of its first start, ms since 1970; 0: unknown */
-    int64_t heard;   /* when it last had a line in the log */
-    char *what;      /* progress: of what; the command of a phase */
+    int64_t commands; /* of a phase: started so far */
+    int64_t status;   /* of a phase's last command: exit status, or 128 + signal */
+    int64_t started;  /* on the display's clock */
+    int64_t wall;     /* time of its first start, ms since 1970; 0: unknown */
+    int64_t heard;    /* when it last had a line in the log */
+    char *what;       /* progress: of what; the command of a phase */
     char *unit;
     uint64_t done_bytes, total_bytes, done_items, total_items;
 };
