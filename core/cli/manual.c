@@ -64,7 +64,7 @@ static void put_options(struct mrp_buf *out)
         if (all)
             continue;
         mrp_buf_adds(out, "For");
-        const char *before = " ";
+        const char *before = "";
         for (size_t c = 0; c < MRP_CLI_COMMANDS; c++) {
             if (!(o->commands >> c & 1u))
                 continue;

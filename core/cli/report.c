@@ -17,6 +17,10 @@ static int find_events(char **out, const char *run, struct mrp_error *err)
     int rc = mrp_cli_workdir(&workdir, err);
     if (!rc)
         rc = mrp_run_folder(&folder, workdir, run, err);
+    if (rc && strcmp(run, "last") == 0) {
+        mrp_fail(err, MRP_E_NOTFOUND, "no run was made in %s yet", workdir ? workdir : ".");
+        return mrp_hint(err, "name the folder with -C DIR, or the file events.jsonl of a run");
+    }
     if (rc)
         return rc;
     *out = mrp_strf("%s/events.jsonl", folder);

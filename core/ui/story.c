@@ -210,7 +210,8 @@ static void on_output_set(struct mrp_ui *ui, const json_t *e)
 
 static void on_run_ended(struct mrp_ui *ui, MRP_UNUSED const json_t *e)
 {
-    mrp_buf_addc(&ui->lines, '\n');
+    if (!ui->options.quiet)
+        mrp_buf_addc(&ui->lines, '\n');
     mrp_ui_summary(&ui->lines, &ui->model, ui->options.color, ui->options.mode);
 }
 
