@@ -12,6 +12,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -171,6 +172,14 @@ static void free_archive(struct archive **a)
         archive_write_free(*a);
 }
 
+static void leave_locale(locale_t *l)
+{
+    if (*l) {
+        uselocale(LC_GLOBAL_LOCALE);
+        freelocale(*l);
+    }
+}
+
 static void free_entry(struct archive_entry **e)
 {
     archive_entry_free(*e);
@@ -216,7 +225,7 @@ static int tar_file(struct archive *a,
     archive_entry_set_size(e, f->link ? 0 : (la_int64_t)f->size);
     if (f->link)
         archive_entry_set_symlink(e, f->link);
-    if (archive_write_header(a, e) != ARCHIVE_OK)
+    if (archive_write_header(a, e) < ARCHIVE_WARN)
         return mrp_fail(err, MRP_E_IO, "pack %s: %s", f->name, archive_error_string(a));
     return f->link ? MRP_OK : tar_data(a, f, err);
 }
@@ -227,10 +236,14 @@ static int write_tar(int fd,
                      const struct mrp_archive_how *how,
                      struct mrp_error *err)
 {
+    /* libarchive converts names by the locale; file names are UTF-8 whatever it is */
+    mrp_auto(leave_locale) locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     mrp_auto(free_archive) struct archive *a = archive_write_new();
     char options[64];
     snprintf(options, sizeof options, "gzip:!timestamp,gzip:compression-level=%d", how->level);
     /* padding of the last block would change the bytes with the kind of the output */
+    if (utf8)
+        uselocale(utf8);
     if (!a || archive_write_add_filter_gzip(a) || archive_write_set_format_pax_restricted(a) ||
         archive_write_set_options(a, options) || archive_write_set_bytes_in_last_block(a, 1) ||
         archive_write_open_fd(a, fd))
