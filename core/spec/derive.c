@@ -31,6 +31,27 @@ static bool is_glob(const char *path)
     return strpbrk(path, "*?[{") != NULL;
 }
 
+/* `base-directory` without the slash at its end; NULL if it is not a plain folder. */
+static char *plain_base(const struct mrp_spec *spec)
+{
+    const char *base = mrp_json_str(spec->artifacts, "base-directory");
+    if (!base || !*base || !strcmp(base, ".") || strpbrk(base, "*?[{$`"))
+        return NULL;
+    base += mrp_starts(base, "./") ? 2 : 0;
+    size_t n = strlen(base);
+    while (n > 1 && base[n - 1] == '/')
+        n--;
+    return n ? mrp_strndup(base, n) : NULL;
+}
+
+/* A path of a command as the artifacts block writes it. */
+static const char *below_base(const struct mrp_spec *spec, const char *path)
+{
+    mrp_auto(mrp_free_str) char *base = plain_base(spec);
+    size_t n = base ? strlen(base) : 0;
+    return n && mrp_starts(path, base) && path[n] == '/' ? path + n + 1 : path;
+}
+
 /* Words like imagedefinitions_x.json in the commands that the pattern takes. */
 static int find_in_commands(char ***files,
                             const struct mrp_spec *spec,
@@ -51,7 +72,7 @@ static int find_in_commands(char ***files,
                 at = start + n;
                 if (!word)
                     return mrp_fail(err, MRP_E_NOMEM, "derive stages");
-                const char *path = mrp_starts(word, "./") ? word + 2 : word;
+                const char *path = below_base(spec, mrp_starts(word, "./") ? word + 2 : word);
                 if (is_definitions(path) && *path != '/' && mrp_glob_match(pattern, path, true) &&
                     !mrp_strv_has(*files, path) && mrp_strv_add(files, path))
                     return mrp_fail(err, MRP_E_NOMEM, "derive stages");
@@ -93,13 +114,8 @@ static bool is_sibling(char *const *files, const char *path)
 /* The path as the phases' folder sees it: files count from base-directory. */
 static char *from_base(const struct mrp_spec *spec, const char *path)
 {
-    const char *base = mrp_json_str(spec->artifacts, "base-directory");
-    if (!base || !*base || !strcmp(base, ".") || strpbrk(base, "*?[{$`"))
-        return mrp_strdup(path);
-    size_t n = strlen(base);
-    while (n > 1 && base[n - 1] == '/')
-        n--;
-    return mrp_strf("%.*s/%s", (int)n, base, path);
+    mrp_auto(mrp_free_str) char *base = plain_base(spec);
+    return base ? mrp_strf("%s/%s", base, path) : mrp_strdup(path);
 }
 
 /* ---- the section ---- */

@@ -6,28 +6,32 @@
 #include <mrpipe/json.h>
 #include <mrpipe/text.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #define FILE_MAX (1 << 20)
+#define IMAGES_MAX 1000 /* containers in one file */
 
-/* The image names of [{"name": ..., "imageUri": ...}, ...], each once, in order. */
+/* The entries of [{"name": ..., "imageUri": ...}, ...], each once, in order. */
 static int image_list(json_t **out, const json_t *file, const char *path, struct mrp_error *err)
 {
-    if (!json_is_array(file) || !json_array_size(file)) {
+    if (!json_is_array(file) || !json_array_size(file) || json_array_size(file) > IMAGES_MAX) {
         mrp_fail(err, MRP_E_CONFIG, "%s is not a list of images", path);
         return mrp_hint(err, "its form is [{\"name\": \"container\", \"imageUri\": \"...\"}]");
     }
     mrp_auto(mrp_free_json) json_t *list = json_array();
     for (size_t i = 0; i < json_array_size(file); i++) {
         const json_t *item = json_array_get(file, i);
-        const char *uri = mrp_json_str(item, "imageUri");
-        if (!uri || !*uri || !mrp_json_str(item, "name"))
+        const char *name = mrp_json_str(item, "name"), *uri = mrp_json_str(item, "imageUri");
+        if (!name || !*name || !uri || !*uri)
             return mrp_fail(err, MRP_E_CONFIG, "%s: entry %zu has no `name` or no `imageUri`", path,
                             i + 1);
+        mrp_auto(mrp_free_json) json_t *entry =
+            json_pack("{s:s,s:s}", "name", name, "imageUri", uri);
         bool known = false;
         for (size_t k = 0; k < json_array_size(list) && !known; k++)
-            known = !strcmp(uri, json_string_value(json_array_get(list, k)));
-        if (!known && json_array_append_new(list, json_string(uri)))
+            known = json_equal(entry, json_array_get(list, k)) != 0;
+        if (!entry || (!known && json_array_append(list, entry)))
             return mrp_fail(err, MRP_E_NOMEM, "read %s", path);
     }
     *out = mrp_take_json(&list);
@@ -54,7 +58,11 @@ int mrp_expr_file_function(json_t **out,
     mrp_auto(mrp_free_str) char *text = NULL;
     mrp_auto(mrp_free_json) json_t *json = NULL;
     size_t len = 0;
-    int rc = mrp_path_inside(&full, scope->workdir ? scope->workdir : ".", path, err);
+    /* The root must be absolute for the check to mean anything. */
+    mrp_auto(mrp_free_str) char *root = realpath(scope->workdir ? scope->workdir : ".", NULL);
+    if (!root)
+        return mrp_fail_errno(err, "open %s", scope->workdir ? scope->workdir : ".");
+    int rc = mrp_path_inside(&full, root, path, err);
     if (!rc)
         rc = mrp_file_read(&text, &len, full, FILE_MAX, err);
     if (rc) {

@@ -401,7 +401,7 @@ int mrp_expr_parse(struct mrp_expr **out,
     if (!rc && p.token != T_END)
         rc = bad(&p, p.start, template ? "expected `}}`" : "expected the end of the expression");
     if (!rc && template && !text[p.at])
-        rc = bad(&p, *at, "`${{` without `}}`");
+        rc = bad(&p, *at < 3 ? 0 : *at - 3, "`${{` without `}}`");
     mrp_free_str(&p.word);
     if (rc)
         return rc;

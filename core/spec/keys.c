@@ -121,7 +121,9 @@ static void check_enum(struct mrp_reader *rd,
         free(all);
         all = more;
     }
-    mrp_auto(mrp_free_str) char *hint = mrp_did_you_mean(node->text, key->values, n);
+    bool version = key->values[0][0] == '0'; /* no number is a slip for another */
+    mrp_auto(mrp_free_str) char *hint =
+        version ? NULL : mrp_did_you_mean(node->text, key->values, n);
     mrp_problem(rd, false, node, hint, "`%s` in %s is one of %s, not `%.60s`", key->name, where,
                 all ? all : "a few words", node->text);
 }
@@ -220,7 +222,8 @@ static void check_value(struct mrp_reader *rd,
         check_pairs(rd, node, key, where);
         break;
     case MRP_KEY_MAP: {
-        mrp_auto(mrp_free_str) char *name = mrp_strf("`%s`", key->name);
+        const char *kind = key->sub == &mrp_keys_phase ? "phase " : "";
+        mrp_auto(mrp_free_str) char *name = mrp_strf("%s`%s`", kind, key->name);
         mrp_keys_check(rd, node, key->sub, name ? name : where);
         break;
     }
@@ -288,7 +291,8 @@ void mrp_keys_check(struct mrp_reader *rd,
                     const char *where)
 {
     if (map->kind != MRP_YAML_MAP) {
-        mrp_problem(rd, false, map, NULL, "%s must be a map, not %s", where, kind_name(map));
+        mrp_problem(rd, false, map, set == &mrp_keys_phase ? "put `commands:` above them" : NULL,
+                    "%s must be a map, not %s", where, kind_name(map));
         return;
     }
     for (size_t i = 0; i < map->count; i++) {

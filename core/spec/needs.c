@@ -162,6 +162,7 @@ static int on_use(void *arg, const char *name, size_t offset, struct mrp_error *
 
 static void read_text(struct resolver *r, const struct mrp_yaml_node *node, bool condition)
 {
+    static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
     struct mrp_error err = {0};
     r->node = node;
     const char *text = mrp_yaml_text(node);
@@ -169,13 +170,13 @@ static void read_text(struct resolver *r, const struct mrp_yaml_node *node, bool
         return;
     int rc = condition ? mrp_expr_condition_uses(text, on_use, r, &err)
                        : mrp_expr_uses(text, on_use, r, &err);
+    size_t offset = err.upstream > 0 ? (size_t)err.upstream - 1 : 0;
     if (rc == MRP_E_NOMEM)
         r->rd->nomem = true;
     else if (rc)
-        mrp_problem_at(
-            r->rd, false,
-            mrp_yaml_place(node, r->rd->src, err.upstream > 0 ? (size_t)err.upstream - 1 : 0), 1,
-            *err.hint ? err.hint : NULL, "%s", err.msg);
+        mrp_problem_at(r->rd, false, mrp_yaml_place(node, r->rd->src, offset),
+                       (int)strspn(text + offset, word), *err.hint ? err.hint : NULL, "%s",
+                       err.msg);
 }
 
 static void read_tree(struct resolver *r, const struct mrp_yaml_node *node)

@@ -15,28 +15,26 @@ static bool tab_indented(const char *line)
     return false;
 }
 
-/* An expression inside `{ }` or `[ ]` without quotes. */
-static bool expression_in_flow(const struct mrp_reader *rd, int line)
+/* The parser stumbles over the `{` after the `$` of an expression: only inside `{ }` or `[ ]` does
+ * a bracket mean anything there. */
+static bool expression_in_flow(const char *line, int col)
 {
-    for (int n = line; n > 0 && n > line - 3; n--) {
-        const char *text = mrp_source_line(rd->src, n);
-        const char *at = text ? strstr(text, "${{") : NULL;
-        if (!at)
-            continue;
-        const char *bracket = strpbrk(text, "[{");
-        if (bracket && bracket < at)
+    for (int i = 1; i < col && *line; i++) {
+        line++;
+        while ((*line & 0xC0) == 0x80)
+            line++;
+        if (i + 1 == col - 1 && mrp_starts(line, "${{"))
             return true;
     }
-    return false;
+    return col == 2 && mrp_starts(line, "${{");
 }
 
-static const char *hint_for(const struct mrp_reader *rd, const char *problem, int line, int context)
+static const char *hint_for(const struct mrp_reader *rd, const char *problem, struct mrp_mark at)
 {
-    const char *text = mrp_source_line(rd->src, line);
+    const char *text = mrp_source_line(rd->src, at.line);
     if (text && tab_indented(text))
         return "YAML takes only blanks as indentation, not tabs";
-    if (strstr(problem, "did not find expected ','") &&
-        (expression_in_flow(rd, line) || expression_in_flow(rd, context)))
+    if (text && strstr(problem, "did not find expected ','") && expression_in_flow(text, at.col))
         return "inside { } or [ ] put quotes around an expression: '${{ ... }}'";
     if (strstr(problem, "mapping values are not allowed"))
         return "quote the text if the `: ` belongs to it";
@@ -70,7 +68,7 @@ void mrp_yaml_explain(struct mrp_reader *rd, const yaml_parser_t *parser)
         strstr(problem, "end of stream")) {
         at = (struct mrp_mark){context, (int)parser->context_mark.column + 1};
     }
-    const char *hint = hint_for(rd, problem, at.line, context);
+    const char *hint = hint_for(rd, problem, at);
     if (context && context != at.line)
         mrp_problem_at(rd, false, at, 1, hint, "%s (%s that begins on line %d)", problem,
                        parser->context, context);

