@@ -29,6 +29,10 @@ static void verbatim(struct mrp_buf *out, const char *text)
     struct mrp_view rest = mrp_view_str(text), piece;
     while (mrp_view_next(&piece, &rest, '\n')) {
         mrp_auto(mrp_free_str) char *line = mrp_strndup(piece.p, piece.n);
+        if (line && mrp_ui_columns(line, piece.n) + 2 > mrp_cli_width()) {
+            paragraph(out, line, 2);
+            continue;
+        }
         if (line && *line) {
             mrp_buf_adds(out, "  ");
             mrp_ui_clean(out, line);
@@ -207,12 +211,16 @@ void mrp_cli_describe_action(struct mrp_buf *out,
         mrp_ui_table_print(out, &outputs, color, 0, mrp_cli_width());
     }
     mrp_ui_table_done(&outputs);
-    mrp_buf_addc(out, '\n');
-    head(out, color, "Example");
-    put_example(out, plugin, action);
+    /* A plugin's own example is better than one made from the table. */
+    bool has_example = action->doc && strstr(action->doc, "uses:");
+    if (!has_example) {
+        mrp_buf_addc(out, '\n');
+        head(out, color, "Example");
+        put_example(out, plugin, action);
+    }
     if (action->doc && *action->doc) {
         mrp_buf_addc(out, '\n');
-        head(out, color, "More");
+        head(out, color, has_example ? "Example" : "More");
         verbatim(out, action->doc);
     }
     mrp_buf_addf(out, "\nCan be run%s%s.\n", action->plan ? ", planned" : "",

@@ -40,8 +40,10 @@ static char **all_words(const struct mrp_plugins *plugins)
     return words;
 }
 
-static int
-unknown(const struct mrp_cli_args *args, const struct mrp_plugins *plugins, const char *word)
+static int unknown(const struct mrp_cli_args *args,
+                   const struct mrp_plugins *plugins,
+                   const struct mrp_plugin_file *file,
+                   const char *word)
 {
     struct mrp_error err = {0};
     mrp_auto(mrp_free_strv) char **words = all_words(plugins);
@@ -50,6 +52,8 @@ unknown(const struct mrp_cli_args *args, const struct mrp_plugins *plugins, cons
     mrp_fail(&err, MRP_E_CONFIG, "no command, plugin or action is called `%s`", word);
     if (near)
         mrp_hint(&err, "did you mean `mrpipe help %s`?", near);
+    else if (file)
+        mrp_hint(&err, "`mrpipe help %s` lists the actions of this plugin", file->plugin->name);
     else
         mrp_hint(&err, "`mrpipe plugins` lists the plugins and why one failed to load");
     (void)mrp_cli_fail(args, &err);
@@ -73,7 +77,7 @@ static int of_plugins(const struct mrp_cli_args *args, const char *word)
     else if (file && word[name.n] == '\0')
         mrp_cli_describe_plugin(&out, file, color);
     else
-        rc = unknown(args, &plugins, word);
+        rc = unknown(args, &plugins, file, word);
     if (rc == MRP_EXIT_OK)
         rc = mrp_cli_put(&out);
     mrp_buf_done(&out);

@@ -104,7 +104,8 @@ int mrp_cli_schema(const struct mrp_cli_args *args)
     mrp_plugins_done(&plugins);
     if (mrp_spec_schema(&schema, actions, &err))
         return mrp_cli_fail(args, &err);
-    mrp_auto(mrp_free_str) char *text = json_dumps(schema, JSON_INDENT(2));
+    mrp_auto(mrp_free_str) char *text =
+        json_dumps(schema, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     if (!text) {
         mrp_fail(&err, MRP_E_NOMEM, "no memory for the schema");
         return mrp_cli_fail(args, &err);
