@@ -159,13 +159,18 @@ static bool expand(struct job *job, const char *pattern)
     return false;
 }
 
+static void free_flags(bool **flags)
+{
+    free(*flags);
+}
+
 bool mrp_glob_match(const char *pattern, const char *text, bool path)
 {
     size_t n = strlen(text);
     if (strlen(pattern) > MAX_PATTERN || n > MAX_TEXT)
         return false;
     bool small[2][512];
-    mrp_auto(mrp_free_str) char *large = NULL;
+    mrp_auto(free_flags) bool *large = NULL;
     struct job job = {.text = text, .n = n, .path = path, .budget = MAX_BRACES};
     job.now = small[0];
     job.next = small[1];
@@ -173,7 +178,7 @@ bool mrp_glob_match(const char *pattern, const char *text, bool path)
         large = malloc(2 * (n + 1) * sizeof(bool));
         if (!large)
             return false;
-        job.now = (bool *)large;
+        job.now = large;
         job.next = job.now + n + 1;
     }
     return expand(&job, pattern);

@@ -15,9 +15,11 @@ struct mrp_stage *mrp_stage_new(const struct mrp_stage_init *init)
         return NULL;
     stage->init = *init;
     stage->nothing = json_object();
-    if (!stage->nothing)
-        mrp_stage_free(stage);
-    return stage->nothing ? stage : NULL;
+    if (!stage->nothing) {
+        free(stage);
+        return NULL;
+    }
+    return stage;
 }
 
 void mrp_stage_free(struct mrp_stage *stage)
