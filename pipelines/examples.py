@@ -44,8 +44,8 @@ def git(region: str, *words: str) -> str:
     return done.stdout
 
 
-def arguments(count: int, usage: str) -> list[str]:
+def arguments(least: int, usage: str) -> list[str]:
     words = sys.argv[1:]
-    if len(words) != count or words[0] not in CONTAINERS:
+    if len(words) < least or words[0] not in CONTAINERS:
         sys.exit(f"usage: {usage}")
     return words
