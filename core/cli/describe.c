@@ -43,7 +43,7 @@ static void verbatim(struct mrp_buf *out, const char *text)
 
 char *mrp_cli_option_form(const struct mrp_cli_option *option)
 {
-    const char *before = option->kind == MRP_CLI_OPTIONAL ? "[=" : " ";
+    const char *before = option->kind == MRP_CLI_OPTIONAL ? " [" : " ";
     const char *arg = option->arg ? option->arg : "";
     const char *after = option->kind == MRP_CLI_OPTIONAL ? "]" : "";
     if (!option->arg)

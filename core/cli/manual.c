@@ -49,7 +49,7 @@ static void put_options(struct mrp_buf *out)
             mrp_buf_addf(out, "Fl %c , ", o->letter);
         mrp_buf_addf(out, "Fl \\-%s", o->name);
         if (o->kind == MRP_CLI_OPTIONAL)
-            mrp_buf_addf(out, " Ns Op = Ns Ar %s", o->arg);
+            mrp_buf_addf(out, " Op Ar %s", o->arg);
         else if (o->arg)
             mrp_buf_addf(out, " Ar %s", o->arg);
         mrp_buf_addc(out, '\n');

@@ -365,6 +365,21 @@ static void add_again(struct mrp_buf *out, int argc, char **argv)
     }
 }
 
+/* `--resume ID` as well as `--resume=ID`: a run's id begins with its date and a T, as no file does.
+ */
+static const char *optional_word(int argc, char **argv)
+{
+    static const char digits[] = "0123456789";
+    if (optarg || optind >= argc)
+        return optarg;
+    const char *word = argv[optind];
+    bool is_run = strcmp(word, "last") == 0 ||
+                  (strspn(word, digits) == 8 && word[8] == 'T' && strspn(word + 9, digits) == 6);
+    if (is_run)
+        optind++;
+    return is_run ? word : NULL;
+}
+
 static int each_option(struct mrp_cli_args *args,
                        enum mrp_cli_id *command,
                        bool seen[OPTIONS],
@@ -383,7 +398,8 @@ static int each_option(struct mrp_cli_args *args,
                                               : add_operand(args, optarg, err);
         } else if (o) {
             seen[o - mrp_cli_options] = true;
-            rc = store(args, o, optarg, err);
+            rc = store(args, o, o->kind == MRP_CLI_OPTIONAL ? optional_word(argc, argv) : optarg,
+                       err);
         } else if (code == ':') {
             rc = mrp_fail(err, MRP_E_CONFIG, "option `%s` needs a value", argv[optind - 1]);
         } else if (optopt >= LONG_BASE) {
