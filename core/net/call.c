@@ -47,8 +47,11 @@ static void set_state(struct mrp_http_call *call, enum call_state state)
 {
     if (call->state == CALL_PENDING)
         call->http->pending--;
-    if (state == CALL_PENDING)
+    if (state == CALL_PENDING) {
         call->http->pending++;
+        call->due_ms = 0; /* the loop must not sleep before it has looked at it */
+        loop_due(call->http, 0);
+    }
     call->state = state;
 }
 
@@ -540,7 +543,8 @@ void mrp_http_resume(struct mrp_http_call *call)
     if (call->state != CALL_RUNNING)
         return;
     call->resume = true;
-    call->http->resumes = true;
+    if (call->paused)
+        call->http->resumes = true;
 }
 
 void mrp_http_call_free(struct mrp_http_call **out)

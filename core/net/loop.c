@@ -190,7 +190,7 @@ static void turn(struct mrp_http *http)
     calls_collect(http);
     look_for_cancel(http);
     tick(http);
-    if (http->ready_first || outside_done(http))
+    if (http->ready_first || http->resumes || outside_done(http))
         return;
     if (is_stuck(http)) {
         http->stuck = true;

@@ -18,6 +18,8 @@
 static void pause_call(struct mrp_http_call *call)
 {
     call->paused = true;
+    if (call->resume) /* asked for inside of the very callback that pauses */
+        call->http->resumes = true;
     pacing_release(&call->http->pacing, &call->slot); /* a waiting transfer blocks nobody */
 }
 
@@ -133,6 +135,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     if (!may_flow(call))
         return CURL_WRITEFUNC_PAUSE;
     bool to_sink = call->has_sink && call->resp->status >= 200 && call->resp->status < 300;
+    if (!call->paused)
+        call->resume = false; /* older wishes are met by this very call */
     if (to_sink) {
         long took = call->sink.write(call->sink.arg, call->resp, data, n);
         if (took == MRP_HTTP_PAUSE) {
@@ -167,6 +171,8 @@ static size_t on_read(char *buf, size_t size, size_t count, void *arg)
     }
     if (!may_flow(call))
         return CURL_READFUNC_PAUSE;
+    if (!call->paused)
+        call->resume = false;
     long got = call->source.read(call->source.arg, buf, room);
     if (got == MRP_HTTP_PAUSE) {
         pause_call(call);

@@ -215,8 +215,8 @@ static void redact_query(struct mrp_buf *out, const char *query)
 char *mrp_url_redact(const char *url)
 {
     struct mrp_buf out = MRP_BUF_INIT(4 * MAX_URL);
-    size_t n = scheme_len(url);
-    size_t head = n ? n + 3 : 0;
+    const char *mark = strstr(url, "://"); /* also where the rest is no proper URL */
+    size_t head = mark ? (size_t)(mark + 3 - url) : 0;
     size_t authority = strcspn(url + head, "/?#");
     mrp_buf_add(&out, url, head);
     const char *at = authority ? memrchr(url + head, '@', authority) : NULL;
