@@ -1,5 +1,5 @@
 /* From what the user wrote to an end: CodeCommit in its forms, URLs, paths, bundles. */
-#include "end.h"
+#include "git2_wire.h"
 
 #include <mrpipe/auto.h>
 #include <mrpipe/file.h>
@@ -287,6 +287,7 @@ void mrp_end_free(struct mrp_end **end)
     struct mrp_end *e = *end;
     if (!e)
         return;
+    mrp_git2_wire_free(&e->wire);
     mrp_login_done(&e->login);
     free(e->text);
     free(e->url);

@@ -88,6 +88,8 @@ struct mrp_end_ops {
                     struct mrp_error *err);
 };
 
+struct mrp_git2_wire;
+
 struct mrp_end {
     const struct mrp_end_ops *ops;
     struct mrp_session *session;
@@ -101,7 +103,8 @@ struct mrp_end {
     char *aws_host; /* the host and path that the password is made for */
     char *aws_path;
     struct mrp_login login;
-    uint64_t rest; /* of a bundle: where its pack begins */
+    uint64_t rest;              /* of a bundle: where its pack begins */
+    struct mrp_git2_wire *wire; /* of libgit2: connected, the list was read */
 };
 
 extern const struct mrp_end_ops mrp_end_http;

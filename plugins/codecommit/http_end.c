@@ -272,7 +272,7 @@ static int http_pull(struct mrp_end *end,
 {
     struct pulling p = {.hub = hub};
     struct mrp_pull_body body;
-    mrp_pull_body_init(&body, pull, true);
+    mrp_pull_body_init(&body, pull);
     p.band = (struct mrp_band){.side_band = body.side_band, .pack = pull_pack, .arg = &p};
 
     mrp_auto(mrp_free_str) char *url = mrp_strf("%s/git-upload-pack", end->url);

@@ -10,7 +10,7 @@
 enum { LINE = 50 }; /* "0032want OID\n" */
 #define AGENT "mrpipe/1.0"
 
-void mrp_pull_body_init(struct mrp_pull_body *b, const struct mrp_pull *pull, bool http)
+void mrp_pull_body_init(struct mrp_pull_body *b, const struct mrp_pull *pull)
 {
     *b = (struct mrp_pull_body){.pull = pull};
     bool wide = mrp_refs_can(pull->refs, "side-band-64k");
@@ -28,7 +28,6 @@ void mrp_pull_body_init(struct mrp_pull_body *b, const struct mrp_pull *pull, bo
     char head[5];
     snprintf(head, sizeof head, "%04x", (unsigned)n & 0xffffu);
     memcpy(b->first, head, 4);
-    (void)http;
 }
 
 uint64_t mrp_pull_body_length(const struct mrp_pull_body *b)

@@ -15,8 +15,7 @@ struct mrp_pull_body {
     bool side_band;
 };
 
-/** `http`: stateless; else the same lines for one long connection. */
-void mrp_pull_body_init(struct mrp_pull_body *b, const struct mrp_pull *pull, bool http);
+void mrp_pull_body_init(struct mrp_pull_body *b, const struct mrp_pull *pull);
 uint64_t mrp_pull_body_length(const struct mrp_pull_body *b);
 /** For struct mrp_http_source. */
 long mrp_pull_body_read(void *arg, char *buf, size_t len);
