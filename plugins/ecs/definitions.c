@@ -18,13 +18,15 @@ static int check_entries(const json_t *list, const char *file, struct mrp_error 
     json_t *entry;
     if (json_is_object(list) && mrp_json_str(list, "ImageURI")) {
         mrp_fail(err, MRP_E_CONFIG, "%s is an imageDetail file (for blue/green deployments)", file);
-        return mrp_hint(err, "a rolling deployment wants [{\"name\": CONTAINER, \"imageUri\": IMAGE}]");
+        return mrp_hint(err,
+                        "a rolling deployment wants [{\"name\": CONTAINER, \"imageUri\": IMAGE}]");
     }
     if (!json_is_array(list) || json_array_size(list) == 0) {
         mrp_fail(err, MRP_E_CONFIG, "%s is no list of images", file);
         return mrp_hint(err, "its form is [{\"name\": CONTAINER, \"imageUri\": IMAGE}]");
     }
-    json_array_foreach (list, i, entry) {
+    json_array_foreach(list, i, entry)
+    {
         const char *name = mrp_json_str(entry, "name");
         const char *image = mrp_json_str(entry, "imageUri");
         if (!name || !*name || !image || !*image)
@@ -50,8 +52,9 @@ int mrp_definitions_read(json_t **out,
         return rc;
     if (!mrp_exists(path)) {
         mrp_fail(err, MRP_E_NOTFOUND, "%s is not there", file);
-        return mrp_hint(err, "the phases write it, and ecs/imagedefinitions its sibling for the other "
-                             "region");
+        return mrp_hint(err,
+                        "the phases write it, and ecs/imagedefinitions its sibling for the other "
+                        "region");
     }
     if ((rc = mrp_file_read(&text, &len, path, FILE_MAX, err)) != 0)
         return rc;
@@ -99,21 +102,21 @@ char *mrp_definitions_sibling(const char *from, const char *region, size_t secon
     return mrp_strf("%.*s_%s%s", (int)stem, from, region, ending);
 }
 
-const json_t *mrp_definitions_copy(const json_t *images,
-                                   const char *name,
-                                   const char *source,
-                                   const char *region)
+const json_t *
+mrp_definitions_copy(const json_t *images, const char *name, const char *source, const char *region)
 {
     const json_t *best = NULL;
     size_t i, k;
     json_t *image, *copy;
     for (int by_name = 0; by_name < 2 && !best; by_name++) {
-        json_array_foreach (images, i, image) {
+        json_array_foreach(images, i, image)
+        {
             const char *have = mrp_json_str(image, by_name ? "name" : "source");
             const char *want = by_name ? name : source;
             if (!have || !want || !*want || strcmp(have, want) != 0)
                 continue;
-            json_array_foreach (mrp_json_arr(image, "copies"), k, copy) {
+            json_array_foreach(mrp_json_arr(image, "copies"), k, copy)
+            {
                 const char *there = mrp_json_str(copy, "region");
                 if (!mrp_json_str(copy, "image"))
                     continue;

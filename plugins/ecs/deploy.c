@@ -29,8 +29,8 @@ static int judge(struct mrp_target *t, enum mrp_verdict verdict, const struct mr
     if (verdict == MRP_ROLLED_OUT)
         return MRP_OK;
     mrp_fail(&t->err, verdict == MRP_SUPERSEDED ? MRP_E_CONFLICT : MRP_E_REMOTE,
-             "%s in %s: deployment %s of %s %s: %s", t->service, t->region, t->id ? t->id : "(no id)",
-             mrp_basename(t->td), what[verdict], r->why);
+             "%s in %s: deployment %s of %s %s: %s", t->service, t->region,
+             t->id ? t->id : "(no id)", mrp_basename(t->td), what[verdict], r->why);
     return t->err.code;
 }
 
@@ -54,11 +54,12 @@ static int bake(struct mrp_target *t)
         if (!mrp_streq(mrp_json_str(primary, "id"), t->id))
             return mrp_fail(&t->err, MRP_E_REMOTE, "%s in %s: deployment %s did not stay primary",
                             t->service, t->region, t->id ? t->id : "(no id)");
-        bool short_of = mrp_json_int(primary, "runningCount", 0) < mrp_json_int(primary, "desiredCount", 0);
+        bool short_of =
+            mrp_json_int(primary, "runningCount", 0) < mrp_json_int(primary, "desiredCount", 0);
         low = short_of ? low + 1 : 0;
         if (low >= 3)
-            return mrp_fail(&t->err, MRP_E_REMOTE, "%s in %s: tasks ended after the rollout", t->service,
-                            t->region);
+            return mrp_fail(&t->err, MRP_E_REMOTE, "%s in %s: tasks ended after the rollout",
+                            t->service, t->region);
     } while (mrp_now_ms() < end);
     return MRP_OK;
 }
@@ -308,7 +309,8 @@ static void tell_plan(const struct mrp_target *t)
         mrp_auto(mrp_free_str) char *diff = mrp_taskdef_diff(t->current, t->input);
         mrp_change(stage, "%s in %s: new revision, %s", t->service, t->region, diff ? diff : "");
     } else if (t->adopt) {
-        mrp_change(stage, "%s in %s: wait for the rollout that is under way", t->service, t->region);
+        mrp_change(stage, "%s in %s: wait for the rollout that is under way", t->service,
+                   t->region);
     } else if (t->force) {
         mrp_change(stage, "%s in %s: new deployment of the same revision", t->service, t->region);
     }

@@ -51,9 +51,9 @@ struct mrp_target {
     bool adopt;         /* a rollout of just this is under way already: only watch */
 
     /* done */
-    bool updated; /* UpdateService was sent */
-    char *td;     /* the task definition wanted, once it has an ARN */
-    char *id;     /* my deployment */
+    bool updated;       /* UpdateService was sent */
+    char *td;           /* the task definition wanted, once it has an ARN */
+    char *id;           /* my deployment */
     int64_t started_ms; /* wall clock */
     enum mrp_target_state state;
     json_t *evidence;
@@ -79,10 +79,8 @@ void mrp_targets_done(struct mrp_deployment *d);
 /** The images of every target; MRP_E_NOTFOUND when a file of definitions is missing. */
 int mrp_targets_images(struct mrp_deployment *d, struct mrp_error *err) MRP_NODISCARD;
 /** Run fn on every target of the wave (SIZE_MAX: all) at once; failures are in the targets. */
-int mrp_targets_each(struct mrp_deployment *d,
-                     size_t wave,
-                     mrp_task_fn fn,
-                     struct mrp_error *err) MRP_NODISCARD;
+int mrp_targets_each(struct mrp_deployment *d, size_t wave, mrp_task_fn fn, struct mrp_error *err)
+    MRP_NODISCARD;
 
 /* ---- service.c: the calls ---- */
 /** `input` is taken over. Cluster is filled in by the callers. */
@@ -101,8 +99,8 @@ int mrp_service_taskdef(json_t **out,
                         const char *name,
                         struct mrp_error *err) MRP_NODISCARD;
 int mrp_service_register(struct mrp_target *t, struct mrp_error *err) MRP_NODISCARD;
-/** UpdateService to `td` (NULL: settings only). *id is the new primary deployment (owned), or NULL when
- * the answer does not show it. */
+/** UpdateService to `td` (NULL: settings only). *id is the new primary deployment (owned), or NULL
+ * when the answer does not show it. */
 int mrp_service_update(char **id,
                        struct mrp_target *t,
                        const char *td,

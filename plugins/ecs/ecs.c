@@ -5,12 +5,13 @@ static const struct mrp_action actions[] = {
     {
         .name = "imagedefinitions",
         .summary = "write the image definitions file of the other regions",
-        .doc = "Reads the file that the phases wrote, puts in each image's copy in the other region,\n"
-               "writes the sibling file and adds it to the run's artifacts.\n"
-               "\n"
-               "    - uses: ecs/imagedefinitions\n"
-               "      with:\n"
-               "        images: ${{ stages.images.outputs.images }}\n",
+        .doc =
+            "Reads the file that the phases wrote, puts in each image's copy in the other region,\n"
+            "writes the sibling file and adds it to the run's artifacts.\n"
+            "\n"
+            "    - uses: ecs/imagedefinitions\n"
+            "      with:\n"
+            "        images: ${{ stages.images.outputs.images }}\n",
         .options = mrp_imagedefinitions_options,
         .outputs = mrp_imagedefinitions_outputs,
         .options_size = sizeof(struct mrp_imagedefinitions),
@@ -21,8 +22,10 @@ static const struct mrp_action actions[] = {
     {
         .name = "deploy",
         .summary = "bring new images to the services of one or more regions",
-        .doc = "Looks at every region first; then, wave by wave, registers a revision where it differs,\n"
-               "updates the service and follows this very deployment until ECS says COMPLETED. A rollout\n"
+        .doc = "Looks at every region first; then, wave by wave, registers a revision where it "
+               "differs,\n"
+               "updates the service and follows this very deployment until ECS says COMPLETED. A "
+               "rollout\n"
                "that fails brings the regions back to the revision before.\n"
                "\n"
                "    - uses: ecs/deploy\n"
@@ -43,10 +46,7 @@ static const struct mrp_action actions[] = {
 };
 
 MRP_EXPORT const struct mrp_plugin mrp_plugin_v1 = {
-    MRP_PLUGIN_HEAD,
-    .name = "ecs",
-    .version = "1.0.0",
-    .summary = "Amazon ECS: image definitions and deployments",
-    .actions = actions,
-    .action_count = MRP_COUNT(actions),
+    MRP_PLUGIN_HEAD,    .name = "ecs",
+    .version = "1.0.0", .summary = "Amazon ECS: image definitions and deployments",
+    .actions = actions, .action_count = MRP_COUNT(actions),
 };

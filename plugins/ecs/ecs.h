@@ -27,7 +27,12 @@ int mrp_imagedefinitions_run(void *options,
 enum mrp_deploy_base { MRP_BASE_SERVICE, MRP_BASE_LATEST };
 enum mrp_deploy_busy { MRP_BUSY_FAIL, MRP_BUSY_WAIT, MRP_BUSY_SUPERSEDE };
 enum mrp_deploy_failure { MRP_UNDO_ALL, MRP_UNDO_FAILED_ONLY, MRP_UNDO_NONE };
-enum mrp_deploy_breaker { MRP_BREAKER_KEEP, MRP_BREAKER_ROLLBACK, MRP_BREAKER_STOP, MRP_BREAKER_OFF };
+enum mrp_deploy_breaker {
+    MRP_BREAKER_KEEP,
+    MRP_BREAKER_ROLLBACK,
+    MRP_BREAKER_STOP,
+    MRP_BREAKER_OFF
+};
 enum mrp_deploy_parity { MRP_PARITY_REQUIRE, MRP_PARITY_WARN, MRP_PARITY_OFF };
 enum mrp_deploy_wait { MRP_WAIT_ROLLOUT, MRP_WAIT_NONE };
 

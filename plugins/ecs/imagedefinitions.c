@@ -15,7 +15,8 @@ static const char *const pins[] = {"tag", "digest", NULL};
 
 const struct mrp_option mrp_imagedefinitions_options[] = {
     {"images", MRP_JSON(struct mrp_imagedefinitions, images),
-     .help = "the images output of ecr/copy; without it only the region in ECR's host names is changed"},
+     .help = "the images output of ecr/copy; without it only the region in ECR's host names is "
+             "changed"},
     {"from", MRP_PATH(struct mrp_imagedefinitions, from),
      .help = "the file that the phases wrote; default: imagedefinitions_primary.json or "
              "imagedefinitions.json"},
@@ -86,7 +87,8 @@ static int counterpart(char **out,
     } else {
         mrp_auto(mrp_free_str) char *home = mrp_definitions_region(image);
         if (o->images && home && strcmp(home, region) != 0) {
-            mrp_fail(err, MRP_E_CONFIG, "container %s: %s was not copied to %s", name, image, region);
+            mrp_fail(err, MRP_E_CONFIG, "container %s: %s was not copied to %s", name, image,
+                     region);
             return mrp_hint(err, "add it to the ecr/copy stage, and %s to its regions", region);
         }
         /* images of other registries are reached from every region */
@@ -104,7 +106,8 @@ static int make(json_t **list,
 {
     size_t i;
     json_t *entry;
-    json_array_foreach (entries, i, entry) {
+    json_array_foreach(entries, i, entry)
+    {
         mrp_auto(mrp_free_str) char *image = NULL;
         int rc = counterpart(&image, o, entry, region, err);
         if (rc)
@@ -213,7 +216,8 @@ int mrp_imagedefinitions_plan(void *options,
     struct work w = {.o = options, .stage = stage, .files = files, .images = images};
     int rc = work(&w, err);
     if (rc == MRP_E_NOTFOUND) {
-        mrp_change(stage, "write the image definitions of the other regions (known after the phases)");
+        mrp_change(stage,
+                   "write the image definitions of the other regions (known after the phases)");
         *result = MRP_CHANGED;
         return MRP_OK;
     }

@@ -27,12 +27,15 @@ static int ecr_input(json_t **out, char **region, const char *image, struct mrp_
     char *colon = strchr(repo, ':');
     if (colon)
         *colon = '\0';
-    *out = json_pack("{s:s, s:s, s:[{s:s}]}", "registryId", account, "repositoryName", repo, "imageIds",
-                     at ? "imageDigest" : "imageTag", mrp_taskdef_version(image));
+    *out = json_pack("{s:s, s:s, s:[{s:s}]}", "registryId", account, "repositoryName", repo,
+                     "imageIds", at ? "imageDigest" : "imageTag", mrp_taskdef_version(image));
     return *out ? MRP_OK : mrp_fail(err, MRP_E_CONFIG, "%s is no image", image);
 }
 
-int mrp_image_digest(char **out, const struct mrp_target *t, const char *image, struct mrp_error *err)
+int mrp_image_digest(char **out,
+                     const struct mrp_target *t,
+                     const char *image,
+                     struct mrp_error *err)
 {
     mrp_auto(mrp_free_json) json_t *input = NULL;
     mrp_auto(mrp_free_json) json_t *answer = NULL;
@@ -84,7 +87,7 @@ static void from_revisions(json_t *running, const struct mrp_target *t, const js
     const json_t *revision = json_array_get(mrp_json_arr(answer, "serviceRevisions"), 0);
     size_t i;
     json_t *c;
-    json_array_foreach (mrp_json_arr(revision, "containerImages"), i, c)
+    json_array_foreach(mrp_json_arr(revision, "containerImages"), i, c)
         set_digest(running, mrp_json_str(c, "containerName"), mrp_json_str(c, "imageDigest"));
 }
 
@@ -105,10 +108,11 @@ static void from_tasks(json_t *running, const struct mrp_target *t, const char *
         return;
     size_t i, k;
     json_t *task, *c;
-    json_array_foreach (mrp_json_arr(answer, "tasks"), i, task) {
+    json_array_foreach(mrp_json_arr(answer, "tasks"), i, task)
+    {
         if (!mrp_rollout_same_td(mrp_json_str(task, "taskDefinitionArn"), td))
             continue;
-        json_array_foreach (mrp_json_arr(task, "containers"), k, c)
+        json_array_foreach(mrp_json_arr(task, "containers"), k, c)
             set_digest(running, mrp_json_str(c, "name"), mrp_json_str(c, "imageDigest"));
     }
 }
@@ -139,7 +143,8 @@ int mrp_image_running(json_t **out,
     if (rc)
         return rc;
     const json_t *def = mrp_json_obj(answer, "taskDefinition");
-    json_array_foreach (mrp_json_arr(def, "containerDefinitions"), i, c) {
+    json_array_foreach(mrp_json_arr(def, "containerDefinitions"), i, c)
+    {
         const char *name = mrp_json_str(c, "name");
         json_t *one = name ? json_object() : NULL;
         if (one) {
@@ -152,7 +157,8 @@ int mrp_image_running(json_t **out,
         from_tasks(running, t, mrp_json_str(def, "taskDefinitionArn"));
     const char *name;
     json_t *one;
-    json_object_foreach (running, name, one) {
+    json_object_foreach(running, name, one)
+    {
         mrp_auto(mrp_free_str) char *digest = NULL;
         struct mrp_error ignored = {0};
         const char *image = mrp_json_str(one, "image");

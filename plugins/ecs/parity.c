@@ -17,13 +17,14 @@ int mrp_parity_planned(const struct mrp_deployment *d, struct mrp_error *err)
             const struct mrp_target *a = &d->targets[i], *b = &d->targets[k];
             const char *name;
             json_t *value;
-            json_object_foreach (a->digests, name, value) {
+            json_object_foreach(a->digests, name, value)
+            {
                 const char *x = json_string_value(value);
                 const char *y = mrp_json_str(b->digests, name);
                 if (!x || !y || strcmp(x, y) == 0)
                     continue;
-                mrp_fail(err, MRP_E_CONFLICT, "container %s: %s would get %s, %s would get %s", name,
-                         a->region, x, b->region, y);
+                mrp_fail(err, MRP_E_CONFLICT, "container %s: %s would get %s, %s would get %s",
+                         name, a->region, x, b->region, y);
                 if (d->o->parity == MRP_PARITY_REQUIRE)
                     return mrp_hint(err, "copy the image with ecr/copy, or set `parity: warn`");
                 mrp_log(d->stage, MRP_WARN, "%s", err->msg);
@@ -84,7 +85,8 @@ static bool compare(const struct mrp_deployment *d)
         }
         const char *name;
         json_t *one;
-        json_object_foreach (a->current, name, one) {
+        json_object_foreach(a->current, name, one)
+        {
             const json_t *there = json_object_get(b->current, name);
             /* services of one run differ in their containers; regions of one service do not */
             if (!there && d->o->services)

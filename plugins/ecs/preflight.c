@@ -17,9 +17,11 @@ static int check_service(const struct mrp_target *t, const json_t *service, stru
     const char *status = mrp_json_str(service, "status");
     const char *type = mrp_json_str(mrp_json_obj(service, "deploymentController"), "type");
     if (status && strcmp(status, "ACTIVE") != 0)
-        return mrp_fail(err, MRP_E_CONFLICT, "service %s in %s is %s", t->service, t->region, status);
+        return mrp_fail(err, MRP_E_CONFLICT, "service %s in %s is %s", t->service, t->region,
+                        status);
     if (type && strcmp(type, "ECS") != 0) {
-        mrp_fail(err, MRP_E_CONFIG, "service %s in %s is deployed by %s", t->service, t->region, type);
+        mrp_fail(err, MRP_E_CONFIG, "service %s in %s is deployed by %s", t->service, t->region,
+                 type);
         return mrp_hint(err, "ecs/deploy handles services with the ECS deployment controller only");
     }
     if (!mrp_json_str(service, "taskDefinition"))
@@ -43,7 +45,8 @@ static int base_from_file(json_t **input, const struct mrp_target *t, struct mrp
     const json_t *inner = mrp_json_obj(file, "taskDefinition");
     *input = mrp_taskdef_input(inner ? inner : file, inner ? mrp_json_arr(file, "tags") : NULL);
     if (!mrp_json_arr(*input, "containerDefinitions"))
-        return mrp_fail(err, MRP_E_CONFIG, "%s is no task definition: it has no containerDefinitions",
+        return mrp_fail(err, MRP_E_CONFIG,
+                        "%s is no task definition: it has no containerDefinitions",
                         o->task_definition);
     if (!mrp_json_str(*input, "family"))
         mrp_json_puts(*input, "family", mrp_json_str(t->current, "family"));
@@ -114,7 +117,8 @@ static void before_adopted(struct mrp_target *t, const json_t *service, const js
     size_t i;
     json_t *d;
     const char *now = mrp_json_str(primary, "taskDefinition");
-    json_array_foreach (mrp_json_arr(service, "deployments"), i, d) {
+    json_array_foreach(mrp_json_arr(service, "deployments"), i, d)
+    {
         const char *td = mrp_json_str(d, "taskDefinition");
         if (d != primary && td && !mrp_rollout_same_td(td, now)) {
             mrp_free_str(&t->prev_td);
@@ -159,8 +163,9 @@ static int decide(struct mrp_target *t, const json_t *service, bool *again, stru
         t->td = mrp_strdup(t->prev_td);
         before_adopted(t, service, primary);
     } else if (equal && mrp_streq(state, "FAILED")) {
-        mrp_log(t->run->stage, MRP_WARN, "%s in %s: its last deployment failed, a new one is started",
-                t->service, t->region);
+        mrp_log(t->run->stage, MRP_WARN,
+                "%s in %s: its last deployment failed, a new one is started", t->service,
+                t->region);
         t->force = true;
     }
     if (!equal && rolling) {
@@ -214,7 +219,8 @@ static int check_images(struct mrp_target *t, struct mrp_error *err)
     t->digests = json_object();
     const char *name;
     json_t *value;
-    json_object_foreach (t->images, name, value) {
+    json_object_foreach(t->images, name, value)
+    {
         mrp_auto(mrp_free_str) char *digest = NULL;
         int rc = mrp_image_digest(&digest, t, json_string_value(value), err);
         if (rc && t->run->planning) {

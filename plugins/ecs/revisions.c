@@ -6,16 +6,15 @@
 #include <mrpipe/json.h>
 #include <mrpipe/text.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_PAGES = 50, MAX_REMOVED = 100 };
 
 struct prune {
-    struct mrp_target *t;
     const char *family;
-    int64_t seen;
     unsigned pages;
-    char **remove;
+    char **arns;
 };
 
 /* ListTaskDefinitions takes a prefix: "web" finds "web-api", too. */
@@ -31,37 +30,63 @@ static int page(void *arg, const json_t *answer, struct mrp_error *err)
     struct prune *p = arg;
     size_t i;
     json_t *item;
-    json_array_foreach (mrp_json_arr(answer, "taskDefinitionArns"), i, item) {
+    json_array_foreach(mrp_json_arr(answer, "taskDefinitionArns"), i, item)
+    {
         const char *arn = json_string_value(item);
-        if (!arn || !is_family(arn, p->family))
-            continue;
-        p->seen++;
-        bool used = mrp_rollout_same_td(arn, p->t->td) || mrp_rollout_same_td(arn, p->t->prev_td);
-        if (p->seen > p->t->run->o->keep_revisions && !used &&
-            mrp_strv_len(p->remove) < MAX_REMOVED && mrp_strv_add(&p->remove, arn))
+        if (arn && is_family(arn, p->family) && mrp_strv_add(&p->arns, arn))
             return mrp_fail(err, MRP_E_NOMEM, "old revisions");
     }
     return ++p->pages >= MAX_PAGES ? 1 : MRP_OK;
 }
 
+static int64_t revision(const char *arn)
+{
+    const char *colon = strrchr(arn, ':');
+    int64_t n = 0;
+    return colon && mrp_parse_int(&n, colon + 1, 0, INT64_MAX) == MRP_OK ? n : 0;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    int64_t x = revision(*(char *const *)a), y = revision(*(char *const *)b);
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static int remove_old(const struct mrp_target *t, char *const *arns, struct mrp_error *err)
+{
+    size_t removed = 0;
+    for (size_t i = (size_t)t->run->o->keep_revisions; i < mrp_strv_len(arns); i++) {
+        if (mrp_rollout_same_td(arns[i], t->td) || mrp_rollout_same_td(arns[i], t->prev_td))
+            continue;
+        if (removed++ >= MAX_REMOVED)
+            break;
+        int rc = mrp_service_call(NULL, t, "DeregisterTaskDefinition",
+                                  json_pack("{s:s}", "taskDefinition", arns[i]), err);
+        if (rc)
+            return rc;
+        mrp_change(t->run->stage, "deregistered %s in %s", mrp_basename(arns[i]), t->region);
+    }
+    return MRP_OK;
+}
+
 void mrp_revisions_prune(struct mrp_target *t)
 {
-    const struct mrp_deploy *o = t->run->o;
-    struct prune p = {.t = t, .family = mrp_json_str(t->input, "family")};
+    struct prune p = {.family = mrp_json_str(t->input, "family")};
     struct mrp_error err = {0};
-    if (o->keep_revisions <= 0 || !p.family || t->state != MRP_T_DEPLOYED || !t->td)
+    /* a new deployment of the same revision does not tell which one was before it */
+    bool moved = t->state == MRP_T_DEPLOYED && t->new_td_wanted && t->td;
+    if (t->run->o->keep_revisions <= 0 || !p.family || !moved)
         return;
     mrp_auto(mrp_free_json) json_t *input =
         json_pack("{s:s, s:s, s:s}", "familyPrefix", p.family, "status", "ACTIVE", "sort", "DESC");
-    int rc = mrp_aws_pages(t->run->aws, "ecs", t->region, "ListTaskDefinitions", input, page, &p, &err);
-    for (size_t i = 0; rc >= 0 && i < mrp_strv_len(p.remove); i++) {
-        rc = mrp_service_call(NULL, t, "DeregisterTaskDefinition",
-                              json_pack("{s:s}", "taskDefinition", p.remove[i]), &err);
-        if (rc == MRP_OK)
-            mrp_change(t->run->stage, "deregistered %s in %s", mrp_basename(p.remove[i]), t->region);
-    }
+    int rc =
+        mrp_aws_pages(t->run->aws, "ecs", t->region, "ListTaskDefinitions", input, page, &p, &err);
+    if (p.arns)
+        qsort(p.arns, mrp_strv_len(p.arns), sizeof *p.arns, newest_first);
+    if (rc >= 0)
+        rc = remove_old(t, p.arns, &err);
     if (rc < 0)
         mrp_log(t->run->stage, MRP_WARN, "old revisions of %s in %s stay: %s", p.family, t->region,
                 err.msg);
-    mrp_free_strv(&p.remove);
+    mrp_free_strv(&p.arns);
 }

@@ -11,9 +11,8 @@ const json_t *mrp_rollout_find(const json_t *service, const char *id)
 {
     size_t i;
     json_t *d;
-    json_array_foreach (mrp_json_arr(service, "deployments"), i, d)
-        if (id && mrp_streq(mrp_json_str(d, "id"), id))
-            return d;
+    json_array_foreach(mrp_json_arr(service, "deployments"), i,
+                       d) if (id && mrp_streq(mrp_json_str(d, "id"), id)) return d;
     return NULL;
 }
 
@@ -21,9 +20,8 @@ const json_t *mrp_rollout_primary(const json_t *service)
 {
     size_t i;
     json_t *d;
-    json_array_foreach (mrp_json_arr(service, "deployments"), i, d)
-        if (mrp_streq(mrp_json_str(d, "status"), "PRIMARY"))
-            return d;
+    json_array_foreach(mrp_json_arr(service, "deployments"), i,
+                       d) if (mrp_streq(mrp_json_str(d, "status"), "PRIMARY")) return d;
     return NULL;
 }
 
@@ -56,8 +54,9 @@ static enum mrp_verdict other(struct mrp_rollout *r, const json_t *mine, const j
     const char *td = mrp_json_str(primary, "taskDefinition");
     const char *id = mrp_json_str(primary, "id");
     if (td && mrp_rollout_same_td(td, r->prev_td) && !mrp_rollout_same_td(td, r->td))
-        return say(r, MRP_ROLLED_BACK,
-                   words(mine, words(primary, "ECS rolled the service back to the revision before")));
+        return say(
+            r, MRP_ROLLED_BACK,
+            words(mine, words(primary, "ECS rolled the service back to the revision before")));
     snprintf(r->why, sizeof r->why, "another deployment was started: %.60s with %.100s",
              id ? id : "(no id)", td ? td : "(no task definition)");
     return MRP_SUPERSEDED;

@@ -26,7 +26,7 @@ struct mrp_rollout {
     unsigned absent; /* polls without my id */
     unsigned steady; /* polls that look finished, for deployments without a rollout state */
     int64_t running, pending, desired, failed;
-    char why[240]; /* in ECS's words where it has some */
+    char why[240];  /* in ECS's words where it has some */
     char found[96]; /* my id, once it was found by the task definition */
 };
 

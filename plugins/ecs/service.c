@@ -27,19 +27,21 @@ int mrp_service_call(json_t **out,
 int mrp_service_describe(json_t **out, const struct mrp_target *t, struct mrp_error *err)
 {
     mrp_auto(mrp_free_json) json_t *answer = NULL;
-    int rc = mrp_service_call(&answer, t, "DescribeServices",
-                              json_pack("{s:s, s:[s]}", "cluster", t->cluster, "services", t->service),
-                              err);
+    int rc = mrp_service_call(
+        &answer, t, "DescribeServices",
+        json_pack("{s:s, s:[s]}", "cluster", t->cluster, "services", t->service), err);
     if (rc) {
         if (strcmp(err->api, "ClusterNotFoundException") == 0) {
             mrp_wrap(err, "cluster %s", t->cluster);
-            mrp_hint(err, "clusters differ by region? give per-region: {%s: {cluster: NAME}}", t->region);
+            mrp_hint(err, "clusters differ by region? give per-region: {%s: {cluster: NAME}}",
+                     t->region);
         }
         return rc;
     }
     json_t *service = json_array_get(mrp_json_arr(answer, "services"), 0);
     if (!json_is_object(service)) {
-        const char *why = mrp_json_str(json_array_get(mrp_json_arr(answer, "failures"), 0), "reason");
+        const char *why =
+            mrp_json_str(json_array_get(mrp_json_arr(answer, "failures"), 0), "reason");
         mrp_fail(err, MRP_E_NOTFOUND, "service %s in cluster %s of %s: %s", t->service, t->cluster,
                  t->region, why ? why : "not in the answer");
         return mrp_hint(err, "is it created there? Names that differ by region go into per-region");
@@ -54,12 +56,14 @@ int mrp_service_taskdef(json_t **out,
                         struct mrp_error *err)
 {
     mrp_auto(mrp_free_json) json_t *answer = NULL;
-    int rc = mrp_service_call(&answer, t, "DescribeTaskDefinition",
-                              json_pack("{s:s, s:[s]}", "taskDefinition", name, "include", "TAGS"), err);
+    int rc =
+        mrp_service_call(&answer, t, "DescribeTaskDefinition",
+                         json_pack("{s:s, s:[s]}", "taskDefinition", name, "include", "TAGS"), err);
     if (rc)
         return rc;
     if (!mrp_json_str(mrp_json_obj(answer, "taskDefinition"), "taskDefinitionArn"))
-        return mrp_fail(err, MRP_E_REMOTE, "ECS in %s describes %s without an ARN", t->region, name);
+        return mrp_fail(err, MRP_E_REMOTE, "ECS in %s describes %s without an ARN", t->region,
+                        name);
     *out = mrp_take_json(&answer);
     return MRP_OK;
 }
@@ -195,9 +199,10 @@ int mrp_service_watch(enum mrp_verdict *out,
             return rc;
         }
         if (mrp_now_ms() >= end) {
-            mrp_fail(err, MRP_E_TIMEOUT, "%s in %s: the rollout did not end in time (%lld of %lld tasks "
-                                         "run)", t->service, t->region, (long long)r->running,
-                     (long long)r->desired);
+            mrp_fail(err, MRP_E_TIMEOUT,
+                     "%s in %s: the rollout did not end in time (%lld of %lld tasks "
+                     "run)",
+                     t->service, t->region, (long long)r->running, (long long)r->desired);
             return mrp_hint(err, "raise `timeout` if the service needs longer to become healthy");
         }
         /* a fifth of jitter keeps many targets from asking in step */

@@ -68,13 +68,17 @@ static int names_from(char ***out, const json_t *v, const char *what, struct mrp
     json_t *item;
     if (json_is_string(v))
         return mrp_strv_add(out, json_string_value(v));
-    json_array_foreach (v, i, item)
-        if (!json_is_string(item) || mrp_strv_add(out, json_string_value(item)))
-            return mrp_fail(err, MRP_E_CONFIG, "%s is no list of names", what);
+    json_array_foreach(
+        v, i, item) if (!json_is_string(item) ||
+                        mrp_strv_add(
+                            out, json_string_value(item))) return mrp_fail(err, MRP_E_CONFIG,
+                                                                           "%s is no list of names",
+                                                                           what);
     return MRP_OK;
 }
 
-static int add_region(struct mrp_deployment *d, const char *region, size_t wave, struct mrp_error *err)
+static int
+add_region(struct mrp_deployment *d, const char *region, size_t wave, struct mrp_error *err)
 {
     const struct mrp_deploy *o = d->o;
     const json_t *own = override_of(d, region);
@@ -104,7 +108,8 @@ static int waves_from_option(struct mrp_deployment *d, struct mrp_error *err)
 {
     size_t i, k;
     json_t *wave;
-    json_array_foreach (d->o->waves, i, wave) {
+    json_array_foreach(d->o->waves, i, wave)
+    {
         mrp_auto(mrp_free_strv) char **regions = NULL;
         int rc = names_from(&regions, wave, "waves", err);
         for (k = 0; rc == MRP_OK && k < mrp_strv_len(regions); k++)
@@ -147,7 +152,8 @@ int mrp_targets_make(struct mrp_deployment *d, struct mrp_error *err)
         return rc;
     if (d->count == 0) {
         mrp_fail(err, MRP_E_CONFIG, "no region to deploy to");
-        return mrp_hint(err, "set regions.primary and regions.secondary in the spec, or `regions` here");
+        return mrp_hint(err,
+                        "set regions.primary and regions.secondary in the spec, or `regions` here");
     }
     return MRP_OK;
 }
@@ -192,7 +198,8 @@ static json_t *as_map(const json_t *list)
     json_t *map = json_object();
     size_t i;
     json_t *entry;
-    json_array_foreach (list, i, entry) {
+    json_array_foreach(list, i, entry)
+    {
         const char *name = mrp_json_str(entry, "name");
         if (name)
             mrp_json_puts(map, name, mrp_json_str(entry, "imageUri"));
@@ -201,16 +208,15 @@ static json_t *as_map(const json_t *list)
 }
 
 /* The output of ecr/copy: for each container its copy in the region, or the source at home. */
-static int from_copies(json_t **out,
-                       const struct mrp_target *t,
-                       const json_t *images,
-                       struct mrp_error *err)
+static int
+from_copies(json_t **out, const struct mrp_target *t, const json_t *images, struct mrp_error *err)
 {
     mrp_auto(mrp_free_json) json_t *map = json_object();
     bool home = strcmp(t->region, mrp_stage_primary(t->run->stage)) == 0;
     size_t i;
     json_t *image;
-    json_array_foreach (images, i, image) {
+    json_array_foreach(images, i, image)
+    {
         const char *name = mrp_json_str(image, "name");
         const char *source = mrp_json_str(image, "source");
         if (mrp_json_str(image, "imageUri"))
@@ -220,11 +226,11 @@ static int from_copies(json_t **out,
             return mrp_hint(err, "let ecr/copy read imagedefinitions(...), or write images: "
                                  "{CONTAINER: IMAGE}");
         }
-        const json_t *copy =
-            home ? NULL : mrp_definitions_copy(images, name, source, t->region);
+        const json_t *copy = home ? NULL : mrp_definitions_copy(images, name, source, t->region);
         mrp_auto(mrp_free_str) char *where = mrp_definitions_region(source);
         if (!home && !copy && where && strcmp(where, t->region) != 0) {
-            mrp_fail(err, MRP_E_CONFIG, "container %s: %s has no copy in %s", name, source, t->region);
+            mrp_fail(err, MRP_E_CONFIG, "container %s: %s has no copy in %s", name, source,
+                     t->region);
             return mrp_hint(err, "add %s to the regions of the ecr/copy stage", t->region);
         }
         mrp_json_puts(map, name, copy ? mrp_json_str(copy, "image") : source);

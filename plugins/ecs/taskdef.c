@@ -30,9 +30,8 @@ static json_t *find_container(const json_t *taskdef, const char *name)
 {
     size_t i;
     json_t *c;
-    json_array_foreach (mrp_json_arr(taskdef, "containerDefinitions"), i, c)
-        if (mrp_streq(mrp_json_str(c, "name"), name))
-            return c;
+    json_array_foreach(mrp_json_arr(taskdef, "containerDefinitions"), i,
+                       c) if (mrp_streq(mrp_json_str(c, "name"), name)) return c;
     return NULL;
 }
 
@@ -41,7 +40,8 @@ static int unknown(const json_t *taskdef, const char *name, struct mrp_error *er
     struct mrp_buf names = MRP_BUF_INIT(180);
     size_t i;
     json_t *c;
-    json_array_foreach (mrp_json_arr(taskdef, "containerDefinitions"), i, c) {
+    json_array_foreach(mrp_json_arr(taskdef, "containerDefinitions"), i, c)
+    {
         const char *text = mrp_json_str(c, "name");
         mrp_buf_addf(&names, "%s%s", i ? ", " : "", text ? text : "?");
     }
@@ -70,11 +70,11 @@ static json_t *find_named(json_t *list, const char *name, size_t *at)
 {
     size_t i;
     json_t *e;
-    json_array_foreach (list, i, e)
-        if (mrp_streq(mrp_json_str(e, "name"), name)) {
-            *at = i;
-            return e;
-        }
+    json_array_foreach(list, i, e) if (mrp_streq(mrp_json_str(e, "name"), name))
+    {
+        *at = i;
+        return e;
+    }
     return NULL;
 }
 
@@ -172,7 +172,8 @@ static void drop_nulls(json_t *o)
     const char *key;
     json_t *value;
     void *next;
-    json_object_foreach_safe (o, next, key, value) {
+    json_object_foreach_safe(o, next, key, value)
+    {
         if (json_is_null(value))
             json_object_del(o, key);
     }
@@ -233,7 +234,8 @@ static void canonical_ports(json_t *container, const char *mode)
     size_t i;
     json_t *p;
     bool same_port = mrp_streq(mode, "awsvpc") || mrp_streq(mode, "host");
-    json_array_foreach (mrp_json_arr(container, "portMappings"), i, p) {
+    json_array_foreach(mrp_json_arr(container, "portMappings"), i, p)
+    {
         if (!mrp_json_str(p, "protocol"))
             mrp_json_puts(p, "protocol", "tcp");
         int64_t port = mrp_json_int(p, "containerPort", 0);
@@ -247,10 +249,10 @@ static void canonical_ports(json_t *container, const char *mode)
 static void canonical_container(json_t *c, const char *mode)
 {
     static const char *const lists[] = {
-        "mountPoints",   "volumesFrom",   "environment",      "environmentFiles",
-        "secrets",       "portMappings",  "systemControls",   "links",
-        "dnsServers",    "extraHosts",    "dnsSearchDomains", "ulimits",
-        "dependsOn",     "resourceRequirements", "dockerSecurityOptions",
+        "mountPoints", "volumesFrom",          "environment",           "environmentFiles",
+        "secrets",     "portMappings",         "systemControls",        "links",
+        "dnsServers",  "extraHosts",           "dnsSearchDomains",      "ulimits",
+        "dependsOn",   "resourceRequirements", "dockerSecurityOptions",
     };
     drop_nulls(c);
     canonical_ports(c, mode);
@@ -267,8 +269,8 @@ static void canonical_container(json_t *c, const char *mode)
 
 static json_t *canonical(const json_t *taskdef)
 {
-    static const char *const lists[] = {"volumes", "placementConstraints", "requiresCompatibilities",
-                                        "inferenceAccelerators", "tags"};
+    static const char *const lists[] = {"volumes", "placementConstraints",
+                                        "requiresCompatibilities", "inferenceAccelerators", "tags"};
     json_t *o = mrp_taskdef_input(taskdef, NULL);
     size_t i;
     json_t *c;
@@ -278,9 +280,8 @@ static json_t *canonical(const json_t *taskdef)
     plain_units(o, "memory", "GB");
     sort_list(o, "tags");
     sort_list(o, "requiresCompatibilities");
-    json_array_foreach (mrp_json_arr(o, "containerDefinitions"), i, c)
-        if (json_is_object(c))
-            canonical_container(c, mrp_json_str(o, "networkMode"));
+    json_array_foreach(mrp_json_arr(o, "containerDefinitions"), i, c) if (json_is_object(c))
+        canonical_container(c, mrp_json_str(o, "networkMode"));
     return o;
 }
 
@@ -293,9 +294,8 @@ bool mrp_taskdef_equal(const json_t *a, const json_t *b)
 
 const char *mrp_taskdef_image(const json_t *taskdef, const char *container)
 {
-    const json_t *c = container
-                          ? find_container(taskdef, container)
-                          : json_array_get(mrp_json_arr(taskdef, "containerDefinitions"), 0);
+    const json_t *c = container ? find_container(taskdef, container)
+                                : json_array_get(mrp_json_arr(taskdef, "containerDefinitions"), 0);
     return mrp_json_str(c, "image");
 }
 
@@ -306,7 +306,8 @@ char *mrp_taskdef_diff(const json_t *from, const json_t *to)
     mrp_auto(mrp_free_json) json_t *y = canonical(to);
     size_t i;
     json_t *c;
-    json_array_foreach (mrp_json_arr(y, "containerDefinitions"), i, c) {
+    json_array_foreach(mrp_json_arr(y, "containerDefinitions"), i, c)
+    {
         const char *name = mrp_json_str(c, "name");
         json_t *old = name ? find_container(x, name) : NULL;
         const char *was = mrp_json_str(old, "image");

@@ -19,8 +19,8 @@ static int watch_back(struct mrp_target *t, char *id, struct mrp_error *err)
         return rc;
     if (verdict == MRP_ROLLED_OUT)
         return MRP_OK;
-    return mrp_fail(err, MRP_E_REMOTE, "%s in %s: the way back to %s failed: %s", t->service, t->region,
-                    mrp_basename(t->prev_td), r.why);
+    return mrp_fail(err, MRP_E_REMOTE, "%s in %s: the way back to %s failed: %s", t->service,
+                    t->region, mrp_basename(t->prev_td), r.why);
 }
 
 static int go_back(struct mrp_target *t, struct mrp_error *err)
@@ -37,15 +37,16 @@ static int go_back(struct mrp_target *t, struct mrp_error *err)
         return MRP_OK; /* the update never took hold */
     if (mrp_rollout_same_td(td, t->prev_td)) {
         /* the circuit breaker has begun it */
-        mrp_log(t->run->stage, MRP_INFO, "%s in %s: ECS is rolling back to %s", t->service, t->region,
-                mrp_basename(t->prev_td));
+        mrp_log(t->run->stage, MRP_INFO, "%s in %s: ECS is rolling back to %s", t->service,
+                t->region, mrp_basename(t->prev_td));
         return watch_back(t, mrp_strdup(primary_id), err);
     }
     bool mine = mrp_streq(primary_id, t->id) || mrp_rollout_same_td(td, t->td);
     if (!mine) {
         t->state = MRP_T_SUPERSEDED;
-        return mrp_fail(err, MRP_E_CONFLICT, "%s in %s: somebody else deployed meanwhile, left alone",
-                        t->service, t->region);
+        return mrp_fail(err, MRP_E_CONFLICT,
+                        "%s in %s: somebody else deployed meanwhile, left alone", t->service,
+                        t->region);
     }
     mrp_change(t->run->stage, "rolled back %s in %s to %s", t->service, t->region,
                mrp_basename(t->prev_td));

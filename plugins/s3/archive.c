@@ -209,10 +209,8 @@ static int tar_data(struct archive *a, const struct mrp_pack_file *f, struct mrp
     return MRP_OK;
 }
 
-static int tar_file(struct archive *a,
-                    const struct mrp_pack_file *f,
-                    bool file_times,
-                    struct mrp_error *err)
+static int
+tar_file(struct archive *a, const struct mrp_pack_file *f, bool file_times, struct mrp_error *err)
 {
     mrp_auto(free_entry) struct archive_entry *e = archive_entry_new();
     if (!e)
@@ -247,7 +245,8 @@ static int write_tar(int fd,
     if (!a || archive_write_add_filter_gzip(a) || archive_write_set_format_pax_restricted(a) ||
         archive_write_set_options(a, options) || archive_write_set_bytes_in_last_block(a, 1) ||
         archive_write_open_fd(a, fd))
-        return mrp_fail(err, MRP_E_IO, "start %s: %s", path, a ? archive_error_string(a) : "memory");
+        return mrp_fail(err, MRP_E_IO, "start %s: %s", path,
+                        a ? archive_error_string(a) : "memory");
     for (size_t i = 0; i < list->count; i++) {
         if (mrp_stage_cancelled(how->stage))
             return mrp_fail(err, MRP_E_CANCELLED, "packing was stopped");

@@ -1,4 +1,5 @@
-/* One package file: the list of files written as zip or tar.gz, the same bytes for the same input. */
+/* One package file: the list of files written as zip or tar.gz, the same bytes for the same input.
+ */
 #ifndef MRP_S3_ARCHIVE_H
 #define MRP_S3_ARCHIVE_H
 

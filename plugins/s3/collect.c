@@ -129,8 +129,8 @@ static void warn_outside(struct walk *w, const char *rel, const char *path)
     mrp_auto(mrp_free_str) char *real = realpath(path, NULL);
     mrp_auto(mrp_free_str) char *root = realpath(w->root, NULL);
     if (real && root && !is_below(root, real))
-        mrp_log(w->stage, MRP_WARN, "%s is a link to %s, outside the base directory: packed as a file",
-                rel, real);
+        mrp_log(w->stage, MRP_WARN,
+                "%s is a link to %s, outside the base directory: packed as a file", rel, real);
 }
 
 static int take(struct walk *w, const char *rel, const char *path, const struct stat *lst)
@@ -143,7 +143,8 @@ static int take(struct walk *w, const char *rel, const char *path, const struct 
         if (w->spec->keep_links)
             link = inner_link(w->root, path);
         if (!link && stat(path, &st) != 0) {
-            mrp_log(w->stage, MRP_WARN, "Skipping invalid file path %s: the link leads nowhere", rel);
+            mrp_log(w->stage, MRP_WARN, "Skipping invalid file path %s: the link leads nowhere",
+                    rel);
             return MRP_OK;
         }
         if (!link)
@@ -199,11 +200,8 @@ static int enter(struct walk *w,
     return visit(w, rel, state, &here);
 }
 
-static int one_name(struct walk *w,
-                    const char *rel,
-                    const char *name,
-                    uint64_t state,
-                    const struct above *up)
+static int
+one_name(struct walk *w, const char *rel, const char *name, uint64_t state, const struct above *up)
 {
     uint64_t next = mrp_pattern_step(w->pattern, state, name);
     if (!next)
@@ -280,8 +278,8 @@ static int settle(struct mrp_pack_list *list,
                 for (size_t k = i; k < list->count; k++) /* keep the list whole for its cleanup */
                     list->files[kept++] = list->files[k];
                 list->count = kept;
-                mrp_fail(err, MRP_E_ARTIFACT, "%s and %s would both be stored as %s",
-                         last->path, clash, last->name);
+                mrp_fail(err, MRP_E_ARTIFACT, "%s and %s would both be stored as %s", last->path,
+                         clash, last->name);
                 return mrp_hint(err, "rename one, exclude one, or drop `discard-paths`");
             }
             if (!same)

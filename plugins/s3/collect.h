@@ -1,4 +1,5 @@
-/* The files of one artifact: what the buildspec's block selects, under the names they are stored. */
+/* The files of one artifact: what the buildspec's block selects, under the names they are stored.
+ */
 #ifndef MRP_S3_COLLECT_H
 #define MRP_S3_COLLECT_H
 

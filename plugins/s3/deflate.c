@@ -54,8 +54,12 @@ static size_t out_cap(void)
     return compressBound(BLOCK) + 64;
 }
 
-static int
-read_full(int fd, unsigned char *buf, size_t len, uint64_t offset, const char *path, struct mrp_error *err)
+static int read_full(int fd,
+                     unsigned char *buf,
+                     size_t len,
+                     uint64_t offset,
+                     const char *path,
+                     struct mrp_error *err)
 {
     while (len > 0) {
         ssize_t n = pread(fd, buf, len, (off_t)offset);
@@ -72,8 +76,7 @@ read_full(int fd, unsigned char *buf, size_t len, uint64_t offset, const char *p
     return MRP_OK;
 }
 
-static int
-load(struct slot *s, const struct mrp_pack_file *f, size_t *dict, struct mrp_error *err)
+static int load(struct slot *s, const struct mrp_pack_file *f, size_t *dict, struct mrp_error *err)
 {
     *dict = s->offset == 0 ? 0 : WINDOW;
     if (f->link) {
@@ -103,8 +106,7 @@ static int pack(struct slot *s, const struct mrp_pack_file *f, z_stream *z, stru
 
     s->stored = f->link || s->size == 0;
     if (!s->stored) {
-        if (deflateReset(z) != Z_OK ||
-            (dict && deflateSetDictionary(z, s->in, (uInt)dict) != Z_OK))
+        if (deflateReset(z) != Z_OK || (dict && deflateSetDictionary(z, s->in, (uInt)dict) != Z_OK))
             return mrp_fail(err, MRP_E_BUG, "deflate cannot start on %s", f->path);
         z->next_in = data;
         z->avail_in = (uInt)s->size;

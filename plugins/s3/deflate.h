@@ -14,7 +14,7 @@
 struct mrp_packed {
     size_t file; /* index in the list */
     bool first, last;
-    bool stored; /* only for a file of one block: the bytes are not packed */
+    bool stored;  /* only for a file of one block: the bytes are not packed */
     uint32_t crc; /* of the block's own bytes */
     uint64_t size;
     const unsigned char *data;
@@ -32,8 +32,8 @@ struct mrp_deflate_how {
 /**
  * Pack every file of the list. The blocks (1 MiB, with the 32 KiB before them as dictionary) do not
  * depend on the number of threads, so the bytes do not either.
- * @return 0, MRP_E_ARTIFACT (a file changed while it was read), MRP_E_IO, MRP_E_NOMEM, or what `each`
- *         returned
+ * @return 0, MRP_E_ARTIFACT (a file changed while it was read), MRP_E_IO, MRP_E_NOMEM, or what
+ * `each` returned
  */
 int mrp_deflate_files(const struct mrp_pack_list *list,
                       const struct mrp_deflate_how *how,

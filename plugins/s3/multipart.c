@@ -1,4 +1,5 @@
-/* Multipart upload: parts in parallel, completed in order, aborted whenever it does not end well. */
+/* Multipart upload: parts in parallel, completed in order, aborted whenever it does not end well.
+ */
 #include "object.h"
 
 #include <mrpipe/auto.h>
@@ -52,7 +53,8 @@ static int create(char **id, struct mrp_object *obj, struct mrp_error *err)
         rc = parse(&answer, &resp, err);
     if (rc)
         return mrp_object_explain(obj, "start the upload to", err);
-    const char *text = mrp_json_str(mrp_json_obj(answer, "InitiateMultipartUploadResult"), "UploadId");
+    const char *text =
+        mrp_json_str(mrp_json_obj(answer, "InitiateMultipartUploadResult"), "UploadId");
     if (!text || !*text || strlen(text) > ID_MAX)
         return mrp_fail(err, MRP_E_REMOTE, "S3 gave no upload id for s3://%s/%s in %s",
                         obj->o->bucket, obj->o->key, obj->region);
@@ -103,7 +105,8 @@ static int put_part(void *arg, struct mrp_error *err)
     return part->etag ? MRP_OK : mrp_fail(err, MRP_E_NOMEM, "part %zu", job->index + 1);
 }
 
-static int put_all(struct mrp_object *obj, struct mrp_http *http, const char *id, struct mrp_error *err)
+static int
+put_all(struct mrp_object *obj, struct mrp_http *http, const char *id, struct mrp_error *err)
 {
     struct mrp_group *group = NULL;
     struct job *jobs = calloc(obj->part_count, sizeof *jobs);
@@ -189,13 +192,12 @@ static int read_complete(struct mrp_object_state *out,
     return MRP_OK;
 }
 
-static int
-complete_once(struct mrp_object_state *out,
-              struct mrp_object *obj,
-              const char *query,
-              const struct mrp_buf *body,
-              bool *again,
-              struct mrp_error *err)
+static int complete_once(struct mrp_object_state *out,
+                         struct mrp_object *obj,
+                         const char *query,
+                         const struct mrp_buf *body,
+                         bool *again,
+                         struct mrp_error *err)
 {
     const struct mrp_http_header headers[] = {
         {"Content-Type", "application/xml"},
@@ -257,16 +259,12 @@ static int complete(struct mrp_object_state *out,
 }
 
 /* Parts that were on their way may still land after an abort, so ask until S3 knows the upload no
- * more. A fresh engine, because the run's own refuses to send once the run is being stopped. */
+ * more; also when the run is being stopped. */
 static void abort_upload(struct mrp_object *obj, const char *id)
 {
-    mrp_auto(mrp_http_free) struct mrp_http *http = NULL;
-    mrp_auto(mrp_aws_free) struct mrp_aws *aws = NULL;
     mrp_auto(mrp_free_str) char *query = mrp_strf("uploadId=%s", id);
     struct mrp_error err = {0};
-    int rc = query ? mrp_http_new(&http, NULL, &err) : MRP_E_NOMEM;
-    if (rc == MRP_OK)
-        rc = mrp_aws_new(&aws, http, obj->stage, &err);
+    int rc = query ? MRP_OK : MRP_E_NOMEM;
     for (int i = 0; rc == MRP_OK && i < ABORT_TRIES; i++) {
         mrp_auto(mrp_http_response_done) struct mrp_http_response gone = {0};
         mrp_auto(mrp_http_response_done) struct mrp_http_response parts = {0};
@@ -276,11 +274,12 @@ static void abort_upload(struct mrp_object *obj, const char *id)
             .bucket = obj->o->bucket,
             .key = obj->o->key,
             .query = query,
+            .flags = MRP_HTTP_CLEANUP,
         };
-        rc = mrp_s3_do(&gone, aws, &req, &err);
+        rc = mrp_s3_do(&gone, obj->aws, &req, &err);
         if (rc == MRP_OK) {
             req.method = "GET"; /* ListParts */
-            rc = mrp_s3_do(&parts, aws, &req, &err);
+            rc = mrp_s3_do(&parts, obj->aws, &req, &err);
         }
     }
     if (rc == MRP_E_NOTFOUND) {

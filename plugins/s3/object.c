@@ -35,7 +35,8 @@ static int hash_part(struct mrp_object *obj,
         return mrp_fail(err, MRP_E_NOMEM, "digest of %s", obj->path);
     for (uint64_t at = 0; at < part->size;) {
         uint64_t left = part->size - at;
-        ssize_t n = pread(obj->fd, buf, left < cap ? (size_t)left : cap, (off_t)(part->offset + at));
+        ssize_t n =
+            pread(obj->fd, buf, left < cap ? (size_t)left : cap, (off_t)(part->offset + at));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -132,9 +133,9 @@ static const char *default_type(const char *path)
     static const struct {
         const char *ending, *type;
     } types[] = {
-        {".zip", "application/zip"},   {".json", "application/json"}, {".gz", "application/gzip"},
-        {".tgz", "application/gzip"},  {".yml", "application/yaml"},  {".yaml", "application/yaml"},
-        {".html", "text/html"},        {".txt", "text/plain"},        {".css", "text/css"},
+        {".zip", "application/zip"},  {".json", "application/json"}, {".gz", "application/gzip"},
+        {".tgz", "application/gzip"}, {".yml", "application/yaml"},  {".yaml", "application/yaml"},
+        {".html", "text/html"},       {".txt", "text/plain"},        {".css", "text/css"},
         {".js", "text/javascript"},
     };
     for (size_t i = 0; i < MRP_COUNT(types); i++)
@@ -164,8 +165,13 @@ static int add_tags(struct mrp_headers *h, const json_t *tags)
 
 int mrp_object_headers(struct mrp_headers *h, const struct mrp_object *obj, struct mrp_error *err)
 {
-    static const char *const acls[] = {NULL, "private", "bucket-owner-full-control", "public-read",
-                                       "authenticated-read", "aws-exec-read", "bucket-owner-read"};
+    static const char *const acls[] = {NULL,
+                                       "private",
+                                       "bucket-owner-full-control",
+                                       "public-read",
+                                       "authenticated-read",
+                                       "aws-exec-read",
+                                       "bucket-owner-read"};
     const struct mrp_upload *o = obj->o;
     const struct {
         const char *name, *value;
@@ -234,7 +240,8 @@ int mrp_object_explain(const struct mrp_object *obj, const char *what, struct mr
     return err->code;
 }
 
-static bool differs(struct mrp_object_state *s, const char *what, const char *want, const char *have)
+static bool
+differs(struct mrp_object_state *s, const char *what, const char *want, const char *have)
 {
     if (!want || (have && strcmp(want, have) == 0))
         return false;
@@ -257,7 +264,8 @@ static bool kms_differs(const struct mrp_upload *o, const struct mrp_headers *h)
     return have && !mrp_ends(have, o->kms_key);
 }
 
-static void compare(struct mrp_object_state *s, const struct mrp_object *obj, const struct mrp_headers *h)
+static void
+compare(struct mrp_object_state *s, const struct mrp_object *obj, const struct mrp_headers *h)
 {
     const struct mrp_upload *o = obj->o;
     mrp_auto(mrp_free_str) char *b64 = mrp_base64(obj->sha256, sizeof obj->sha256);
@@ -267,9 +275,8 @@ static void compare(struct mrp_object_state *s, const struct mrp_object *obj, co
     uint64_t size = UINT64_MAX;
     if (length)
         (void)mrp_parse_uint(&size, length, strlen(length), UINT64_MAX);
-    bool bytes = size == obj->size &&
-                 (meta ? strcasecmp(meta, obj->sha256_hex) == 0
-                       : sum && b64 && strcmp(sum, b64) == 0);
+    bool bytes = size == obj->size && (meta ? strcasecmp(meta, obj->sha256_hex) == 0
+                                            : sum && b64 && strcmp(sum, b64) == 0);
     if (!bytes) {
         differs(s, "content", "", NULL);
         return;

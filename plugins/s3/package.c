@@ -23,8 +23,9 @@ static const char *const clashes[] = {"warn", "fail", NULL};
 
 const struct mrp_option mrp_package_options[] = {
     {"to", MRP_PATH(struct mrp_package, to),
-     .help = "the package file; default: in the run's folder. Secondary artifacts get -ID before the "
-             "ending"},
+     .help =
+         "the package file; default: in the run's folder. Secondary artifacts get -ID before the "
+         "ending"},
     {"format", MRP_ENUM(struct mrp_package, format), .fallback = "zip", .choices = formats,
      .help = "kind of package; CodePipeline reads zip only"},
     {"level", MRP_INT(struct mrp_package, level), .fallback = "6", .min = 1, .max = 9,
@@ -32,13 +33,16 @@ const struct mrp_option mrp_package_options[] = {
     {"threads", MRP_INT(struct mrp_package, threads), .fallback = "0", .min = 0, .max = 64,
      .help = "threads that compress; 0: one for each core. The bytes do not depend on it"},
     {"timestamps", MRP_ENUM(struct mrp_package, timestamps), .fallback = "fixed", .choices = times,
-     .help = "fixed: 1980-01-01 for every file, so equal files give equal packages; file: their own"},
+     .help =
+         "fixed: 1980-01-01 for every file, so equal files give equal packages; file: their own"},
     {"collisions", MRP_ENUM(struct mrp_package, collisions), .fallback = "warn", .choices = clashes,
-     .help = "two files of one name (discard-paths, several base directories): the last wins with a "
-             "warning, as in CodeBuild, or fail"},
+     .help =
+         "two files of one name (discard-paths, several base directories): the last wins with a "
+         "warning, as in CodeBuild, or fail"},
     {"files", MRP_LIST(struct mrp_package, files),
      .help = "patterns instead of the buildspec's artifacts block"},
-    {"exclude-paths", MRP_LIST(struct mrp_package, exclude), .help = "with files: patterns to leave out"},
+    {"exclude-paths", MRP_LIST(struct mrp_package, exclude),
+     .help = "with files: patterns to leave out"},
     {"base-directory", MRP_PATH(struct mrp_package, base),
      .help = "with files: the folder that they lie in"},
     {"discard-paths", MRP_BOOL(struct mrp_package, discard_paths), .fallback = "no",
@@ -110,7 +114,8 @@ static int text_list(char ***out, const json_t *v, const char *what, struct mrp_
         return mrp_strv_add(out, json_string_value(v));
     if (v && !json_is_null(v) && !json_is_array(v))
         return mrp_fail(err, MRP_E_CONFIG, "%s is no list", what);
-    json_array_foreach (v, i, item) {
+    json_array_foreach(v, i, item)
+    {
         if (!json_is_string(item))
             return mrp_fail(err, MRP_E_CONFIG, "%s: entry %zu is no text", what, i + 1);
         if (mrp_strv_add(out, json_string_value(item)))
@@ -132,7 +137,8 @@ static int block_from_json(struct block *b, const json_t *j, struct mrp_error *e
 {
     int rc = text_list(&b->files, json_object_get(j, "files"), "artifacts.files", err);
     if (rc == MRP_OK)
-        rc = text_list(&b->exclude, json_object_get(j, "exclude-paths"), "artifacts.exclude-paths", err);
+        rc = text_list(&b->exclude, json_object_get(j, "exclude-paths"), "artifacts.exclude-paths",
+                       err);
     if (rc)
         return rc;
     b->spec.base = mrp_json_str(j, "base-directory");
@@ -426,7 +432,8 @@ int mrp_package_run(void *options,
     const char *id;
     json_t *j;
     json_t *ids = o->files ? NULL : mrp_json_obj(mrp_stage_artifacts(stage), "secondary-artifacts");
-    json_object_foreach (ids, id, j) {
+    json_object_foreach(ids, id, j)
+    {
         if ((rc = run_secondary(secondary, &changed, o, stage, id, j, err)) != 0)
             return rc;
     }

@@ -53,8 +53,8 @@ static int add_plain(struct mrp_patterns *p, const char *text, size_t origin, st
             return mrp_hint(err, "set `base-directory` to the folder that holds the files");
         }
         /* `**` after `**` says nothing new */
-        bool repeat = n == 2 && s[0] == '*' && s[1] == '*' && pat.count > 0 &&
-                      is_deep(parts[pat.count - 1]);
+        bool repeat =
+            n == 2 && s[0] == '*' && s[1] == '*' && pat.count > 0 && is_deep(parts[pat.count - 1]);
         if (!dot && !repeat) {
             if (mrp_strv_addn(&parts, s, n))
                 return mrp_fail(err, MRP_E_NOMEM, "artifact path %s", text);

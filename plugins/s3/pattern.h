@@ -26,10 +26,8 @@ struct mrp_patterns {
  * Add a written pattern: `./`, `//` and `.` are dropped, braces expanded.
  * @return 0, MRP_E_CONFIG (empty, has `..`, absolute, too many parts or expansions), MRP_E_NOMEM
  */
-int mrp_patterns_add(struct mrp_patterns *p,
-                     const char *text,
-                     size_t origin,
-                     struct mrp_error *err) MRP_NODISCARD;
+int mrp_patterns_add(struct mrp_patterns *p, const char *text, size_t origin, struct mrp_error *err)
+    MRP_NODISCARD;
 void mrp_patterns_done(struct mrp_patterns *p);
 
 /* The matcher is a set of positions in the pattern (bit i: part i comes next, bit `count`: all

@@ -5,11 +5,12 @@ static const struct mrp_action actions[] = {
     {
         .name = "package",
         .summary = "pack the buildspec's artifacts as CodeBuild does",
-        .doc = "Packs the files of the artifacts: block (and what earlier stages added) into a zip\n"
-               "file whose bytes depend on the files only. Secondary artifacts become files of their\n"
-               "own. Without a buildspec name the files here:\n"
-               "\n"
-               "    mrpipe do s3/package files:='[\"dist/**/*\"]' to=dist.zip\n",
+        .doc =
+            "Packs the files of the artifacts: block (and what earlier stages added) into a zip\n"
+            "file whose bytes depend on the files only. Secondary artifacts become files of their\n"
+            "own. Without a buildspec name the files here:\n"
+            "\n"
+            "    mrpipe do s3/package files:='[\"dist/**/*\"]' to=dist.zip\n",
         .options = mrp_package_options,
         .outputs = mrp_package_outputs,
         .options_size = sizeof(struct mrp_package),
@@ -40,10 +41,7 @@ static const struct mrp_action actions[] = {
 };
 
 MRP_EXPORT const struct mrp_plugin mrp_plugin_v1 = {
-    MRP_PLUGIN_HEAD,
-    .name = "s3",
-    .version = "1.0.0",
-    .summary = "build artifacts: packing and buckets",
-    .actions = actions,
-    .action_count = MRP_COUNT(actions),
+    MRP_PLUGIN_HEAD,    .name = "s3",
+    .version = "1.0.0", .summary = "build artifacts: packing and buckets",
+    .actions = actions, .action_count = MRP_COUNT(actions),
 };

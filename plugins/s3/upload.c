@@ -12,12 +12,19 @@
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 
-static const char *const acls[] = {"none", "private", "bucket-owner-full-control", "public-read",
-                                   "authenticated-read", "aws-exec-read", "bucket-owner-read", NULL};
+static const char *const acls[] = {"none",
+                                   "private",
+                                   "bucket-owner-full-control",
+                                   "public-read",
+                                   "authenticated-read",
+                                   "aws-exec-read",
+                                   "bucket-owner-read",
+                                   NULL};
 static const char *const existings[] = {"overwrite", "keep", "fail", NULL};
 
 const struct mrp_option mrp_upload_options[] = {
-    {"file", MRP_PATH(struct mrp_upload, file), .flags = MRP_REQUIRED, .help = "the file to upload"},
+    {"file", MRP_PATH(struct mrp_upload, file), .flags = MRP_REQUIRED,
+     .help = "the file to upload"},
     {"bucket", MRP_STRING(struct mrp_upload, bucket), .flags = MRP_REQUIRED,
      .help = "the bucket; it must exist"},
     {"key", MRP_STRING(struct mrp_upload, key), .flags = MRP_REQUIRED, .help = "the object's key"},
@@ -31,19 +38,22 @@ const struct mrp_option mrp_upload_options[] = {
      .help = "parts under way at once"},
     {"content-type", MRP_STRING(struct mrp_upload, content_type),
      .help = "media type; default: by the file's ending"},
-    {"cache-control", MRP_STRING(struct mrp_upload, cache_control), .help = "Cache-Control of the object"},
+    {"cache-control", MRP_STRING(struct mrp_upload, cache_control),
+     .help = "Cache-Control of the object"},
     {"acl", MRP_ENUM(struct mrp_upload, acl), .fallback = "none", .choices = acls,
-     .help = "canned ACL; buckets made since 2023 refuse all but none and bucket-owner-full-control"},
+     .help =
+         "canned ACL; buckets made since 2023 refuse all but none and bucket-owner-full-control"},
     {"kms-key", MRP_STRING(struct mrp_upload, kms_key),
-     .help = "encrypt with this KMS key (id, alias or ARN of the bucket's region; aws/s3: AWS's own)"},
+     .help =
+         "encrypt with this KMS key (id, alias or ARN of the bucket's region; aws/s3: AWS's own)"},
     {"storage-class", MRP_STRING(struct mrp_upload, storage_class),
      .help = "STANDARD, STANDARD_IA, INTELLIGENT_TIERING, ..."},
     {"expected-bucket-owner", MRP_STRING(struct mrp_upload, bucket_owner),
      .help = "account id that must own the bucket"},
     {"metadata", MRP_MAP(struct mrp_upload, metadata), .help = "x-amz-meta- values by name"},
     {"tags", MRP_MAP(struct mrp_upload, tags), .help = "object tags by name"},
-    {"existing", MRP_ENUM(struct mrp_upload, existing), .fallback = "overwrite", .choices = existings,
-     .help = "an object with other content: overwrite it, keep it, or fail"},
+    {"existing", MRP_ENUM(struct mrp_upload, existing), .fallback = "overwrite",
+     .choices = existings, .help = "an object with other content: overwrite it, keep it, or fail"},
     {0},
 };
 
@@ -69,8 +79,10 @@ static int check_texts(const json_t *map, const char *what, struct mrp_error *er
             return mrp_fail(err, MRP_E_CONFIG, "%s.%s is no text", what, key);
         for (const char *s = key; *s; s++)
             if (strcmp(what, "metadata") == 0 && !isalnum((unsigned char)*s) && !strchr("-_.", *s))
-                return mrp_fail(err, MRP_E_CONFIG, "metadata name `%s` has a character that a header "
-                                                   "name must not have", key);
+                return mrp_fail(err, MRP_E_CONFIG,
+                                "metadata name `%s` has a character that a header "
+                                "name must not have",
+                                key);
         if (strpbrk(value, "\r\n"))
             return mrp_fail(err, MRP_E_CONFIG, "%s.%s has a line break", what, key);
     }
@@ -86,7 +98,8 @@ static int check_bucket(const char *bucket, struct mrp_error *err)
     }
     bool good = n >= 3 && n <= 63;
     for (const char *s = bucket; *s; s++)
-        good = good && (isdigit((unsigned char)*s) || islower((unsigned char)*s) || strchr("-._", *s));
+        good =
+            good && (isdigit((unsigned char)*s) || islower((unsigned char)*s) || strchr("-._", *s));
     return good ? MRP_OK : mrp_fail(err, MRP_E_CONFIG, "%s is no bucket name", bucket);
 }
 
@@ -120,10 +133,8 @@ int mrp_upload_check(const void *options, const char **bad, struct mrp_error *er
     return MRP_OK;
 }
 
-static int start(struct mrp_object *obj,
-                 struct mrp_http **http,
-                 struct mrp_aws **aws,
-                 struct mrp_error *err)
+static int
+start(struct mrp_object *obj, struct mrp_http **http, struct mrp_aws **aws, struct mrp_error *err)
 {
     obj->region = obj->o->region ? obj->o->region : mrp_stage_region(obj->stage);
     if (!obj->region || !*obj->region) {
@@ -159,18 +170,23 @@ static int set_outputs(const struct mrp_object *obj,
     const struct {
         const char *name, *value;
     } texts[] = {
-        {"bucket", obj->o->bucket},  {"key", obj->o->key},      {"region", obj->region},
-        {"version-id", state->version}, {"etag", state->etag}, {"sha256", obj->sha256_hex},
+        {"bucket", obj->o->bucket},
+        {"key", obj->o->key},
+        {"region", obj->region},
+        {"version-id", state->version},
+        {"etag", state->etag},
+        {"sha256", obj->sha256_hex},
         {"url", url},
     };
     int rc = mrp_output(obj->stage, "size", json_integer((json_int_t)obj->size), err);
     for (size_t i = 0; rc == MRP_OK && i < MRP_COUNT(texts); i++)
-        rc = mrp_output(obj->stage, texts[i].name, json_string(texts[i].value ? texts[i].value : ""),
-                        err);
+        rc = mrp_output(obj->stage, texts[i].name,
+                        json_string(texts[i].value ? texts[i].value : ""), err);
     return rc;
 }
 
-static int clash(const struct mrp_object *obj, const struct mrp_object_state *state, struct mrp_error *err)
+static int
+clash(const struct mrp_object *obj, const struct mrp_object_state *state, struct mrp_error *err)
 {
     mrp_fail(err, MRP_E_CONFLICT, "s3://%s/%s in %s exists with another %s", obj->o->bucket,
              obj->o->key, obj->region, state->differs ? state->differs : "content");
@@ -214,9 +230,7 @@ int mrp_upload_run(void *options,
 }
 
 /* Reads only: what is there, and is it what a run would leave? */
-static int look(struct mrp_object_state *found,
-                struct mrp_object *obj,
-                struct mrp_error *err)
+static int look(struct mrp_object_state *found, struct mrp_object *obj, struct mrp_error *err)
 {
     mrp_auto(mrp_http_free) struct mrp_http *http = NULL;
     mrp_auto(mrp_aws_free) struct mrp_aws *aws = NULL;
@@ -242,8 +256,8 @@ int mrp_upload_plan(void *options,
     int rc = look(&found, &obj, err);
     if (rc == MRP_E_ARTIFACT) {
         /* the phases or an earlier stage make the file */
-        mrp_change(stage, "upload %s to s3://%s/%s in %s (known after run)", obj.o->file, obj.o->bucket,
-                   obj.o->key, obj.region);
+        mrp_change(stage, "upload %s to s3://%s/%s in %s (known after run)", obj.o->file,
+                   obj.o->bucket, obj.o->key, obj.region);
         return MRP_OK;
     }
     if (rc)

@@ -23,8 +23,8 @@ bool mrp_zip_is_big(uint64_t size)
 
 static uint32_t dos_time(int64_t s)
 {
-    const int64_t first = 315532800;  /* 1980-01-01 */
-    const int64_t last = 4354819198;  /* 2107-12-31 23:59:58 */
+    const int64_t first = 315532800; /* 1980-01-01 */
+    const int64_t last = 4354819198; /* 2107-12-31 23:59:58 */
     time_t t = (time_t)(s < first ? first : s > last ? last : s);
     struct tm tm;
     if (!gmtime_r(&t, &tm))

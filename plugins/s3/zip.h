@@ -1,4 +1,5 @@
-/* Bytes of a zip file: headers and directory, with zip64 where numbers need it. No input, no output. */
+/* Bytes of a zip file: headers and directory, with zip64 where numbers need it. No input, no
+ * output. */
 #ifndef MRP_S3_ZIP_H
 #define MRP_S3_ZIP_H
 
@@ -24,8 +25,8 @@ struct mrp_zip_entry {
 /** True when a file of this size might not fit the plain 32-bit fields, packed or not. */
 bool mrp_zip_is_big(uint64_t size);
 
-/* Sizes and CRC stand in the local header, never behind the data: Java's stream reader refuses stored
- * entries with a data descriptor. */
+/* Sizes and CRC stand in the local header, never behind the data: Java's stream reader refuses
+ * stored entries with a data descriptor. */
 void mrp_zip_local(struct mrp_buf *out, const struct mrp_zip_entry *e);
 void mrp_zip_central(struct mrp_buf *out, const struct mrp_zip_entry *e);
 /** The end of the directory; zip64 records only when a number needs them. */

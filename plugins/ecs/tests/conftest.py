@@ -66,7 +66,7 @@ def regions():
 @pytest.fixture
 def pair(regions, cloud, request):
     """A service in both regions, named after the test, with nothing in the log yet."""
-    name = request.node.name.replace("_", "-").split("[")[0]
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name)[:60].strip("-")
     for region in regions:
         region.make(name, {"web": "public.example/app:1", "sidecar": "public.example/side:1"})
     cloud.reset()

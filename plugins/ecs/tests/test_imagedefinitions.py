@@ -77,7 +77,7 @@ def test_digest_other_registries_and_no_images(host):
         ('[{"name": "service", "imageUri": "111122223333.dkr.ecr.us-west-2.amazonaws.com/x:1"}]', "config", "was not copied"),
         ("\0\1\2", "config", ""),
         ("[" * 3000, "config", ""),
-        ('[{"name": "a", "imageUri": "' + "b" * 120_000 + '"}]', "io", ""),
+        ('[{"name": "a", "imageUri": "' + "b" * 120_000 + '"}]', "config", "larger"),
     ],
 )
 def test_refused(host, text, code, part):

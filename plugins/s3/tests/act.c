@@ -1,5 +1,5 @@
-/* Runs one callback of one action without the runner, for the plugins' tests: the stage is described on
- * standard input, frames and a last result line go to standard output. */
+/* Runs one callback of one action without the runner, for the plugins' tests: the stage is
+ * described on standard input, frames and a last result line go to standard output. */
 #include <mrpipe/auto.h>
 #include <mrpipe/host.h>
 #include <mrpipe/json.h>
@@ -61,7 +61,7 @@ static int call(const struct mrp_action *a,
     return a->run(options, stage, result, err);
 }
 
-static const char *or(const json_t *in, const char *key, const char *otherwise)
+static const char * or (const json_t *in, const char *key, const char *otherwise)
 {
     const char *text = mrp_json_str(in, key);
     return text ? text : otherwise;
@@ -94,18 +94,17 @@ int main(int argc, char **argv)
         return 2;
     }
     signal(SIGTERM, on_term);
-    json_array_foreach (mrp_json_arr(in, "secondaries"), i, item)
-        if (mrp_strv_add(&secondaries, json_string_value(item)))
-            return 2;
+    json_array_foreach(mrp_json_arr(in, "secondaries"), i,
+                       item) if (mrp_strv_add(&secondaries, json_string_value(item))) return 2;
     char *none[] = {NULL};
     const struct mrp_stage_init init = {
-        .id = or(in, "id", "stage"),
+        .id = or (in, "id", "stage"),
         .run_id = "test",
-        .region = or(in, "region", ""),
-        .primary = or(in, "primary", ""),
+        .region = or (in, "region", ""),
+        .primary = or (in, "primary", ""),
         .secondaries = secondaries ? secondaries : none,
-        .workdir = or(in, "workdir", "/nonexistent"),
-        .rundir = or(in, "rundir", "/nonexistent"),
+        .workdir = or (in, "workdir", "/nonexistent"),
+        .rundir = or (in, "rundir", "/nonexistent"),
         .role_arn = "",
         .endpoints = mrp_json_obj(in, "endpoints"),
         .artifacts = mrp_json_obj(in, "artifacts"),
