@@ -20,7 +20,7 @@ function(mrp_plugin name)
   endif()
   set_target_properties(plugin_${name} PROPERTIES
     PREFIX "" OUTPUT_NAME "${name}" LIBRARY_OUTPUT_DIRECTORY "${MRP_PLUGIN_BUILD_DIR}")
-  install(TARGETS plugin_${name} DESTINATION "${MRP_PLUGIN_INSTALL_DIR}")
+  install(TARGETS plugin_${name} DESTINATION "${CMAKE_INSTALL_LIBDIR}/mrpipe/plugins")
 endfunction()
 
 # mrp_unit_test(NAME SOURCES a.c ... [OBJECTS target ...] [LIBS ...] [ARGS ...])

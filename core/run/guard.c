@@ -52,17 +52,20 @@ static bool carries(const char *pid, const char *run_id)
     return found;
 }
 
-/* Daemons leave their process group but keep their first environment. */
-static void kill_strays(const char *run_id)
+/* Daemons leave their process group but keep their first environment. Returns how many there were;
+ * one that has ended has no environment any more. */
+static int kill_strays(const char *run_id)
 {
     mrp_auto(mrp_close_dir) DIR *proc = opendir("/proc");
     const struct dirent *entry;
+    int found = 0;
     while (proc && (entry = readdir(proc))) {
         int64_t pid;
         if (mrp_parse_int(&pid, entry->d_name, 2, INT_MAX) == 0 && pid != getpid() &&
             pid != getppid() && carries(entry->d_name, run_id))
-            kill((pid_t)pid, SIGKILL);
+            found += kill((pid_t)pid, SIGKILL) == 0;
     }
+    return found;
 }
 
 static void kill_groups(struct mrp_guard_table *table, int sig)
@@ -83,7 +86,7 @@ static void keep_watch(int fd, struct mrp_guard_table *table)
     if (n == 1)
         return;
     kill_groups(table, SIGKILL);
-    kill_strays(table->run_id);
+    (void)kill_strays(table->run_id);
     kill_groups(table, SIGKILL);
     if (table->temp[0])
         (void)mrp_remove_tree(table->temp, NULL);
@@ -192,6 +195,21 @@ static bool reap(const struct mrp_guard *guard)
     return pid == 0;
 }
 
+/* Everything that is left descends from a child of this process, which adopts orphans. */
+static bool has_children(const struct mrp_guard *guard)
+{
+    mrp_auto(mrp_free_str) char *path = mrp_strf("/proc/self/task/%d/children", (int)gettid());
+    mrp_auto(mrp_close_fd) int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    char text[4096];
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (n < 0)
+        return true; /* a kernel without this file: look */
+    text[n] = '\0';
+    mrp_auto(mrp_free_strv) char **pids = mrp_split(text, ' ');
+    mrp_auto(mrp_free_str) char *own = mrp_strf("%d", (int)guard->pid);
+    return mrp_strv_len(pids) > (own && mrp_strv_has(pids, own) ? 1u : 0u);
+}
+
 void mrp_guard_sweep(struct mrp_guard *guard)
 {
     if (!guard->table)
@@ -199,15 +217,18 @@ void mrp_guard_sweep(struct mrp_guard *guard)
     reap(guard);
     if (groups_left(guard->table)) {
         kill_groups(guard->table, SIGTERM);
-        int64_t until = mrp_now_ms() + GRACE_MS;
-        while (groups_left(guard->table) && mrp_now_ms() < until) {
+        int64_t grace = mrp_now_ms() + GRACE_MS;
+        while (groups_left(guard->table) && mrp_now_ms() < grace) {
             reap(guard);
             mrp_sleep_ms(5);
         }
         kill_groups(guard->table, SIGKILL);
     }
-    kill_strays(guard->table->run_id);
-    reap(guard);
+    int64_t until = mrp_now_ms() + GRACE_MS;
+    while (has_children(guard) && kill_strays(guard->table->run_id) && mrp_now_ms() < until) {
+        mrp_sleep_ms(2);
+        reap(guard);
+    }
 }
 
 void mrp_guard_stop(struct mrp_guard *guard)

@@ -101,12 +101,11 @@ crash_run(void *options, struct mrp_stage *stage, enum mrp_result *result, struc
 static int
 hang_run(void *options, struct mrp_stage *stage, enum mrp_result *result, struct mrp_error *err)
 {
-    (void)options, (void)result, (void)err;
+    (void)result;
     const struct note *o = options;
     if (strcmp(o->text, "stubborn") == 0)
         signal(SIGTERM, SIG_IGN);
-    if (strcmp(o->text, "polite") != 0)
-        mrp_log(stage, MRP_INFO, "hanging");
+    mrp_log(stage, MRP_INFO, "hanging");
     pid_t child = fork(); /* a grandchild that must go too */
     for (;;) {
         if (child && strcmp(o->text, "polite") == 0 && mrp_stage_cancelled(stage))
