@@ -149,7 +149,7 @@ static int new_node(struct mrp_expr **out, struct parser *p, enum mrp_expr_op op
 /* *left becomes the first argument of a new node. */
 static int wrap(struct mrp_expr **left, struct parser *p, enum mrp_expr_op op, size_t offset)
 {
-    struct mrp_expr *e;
+    struct mrp_expr *e = NULL;
     int rc = new_node(&e, p, op, offset);
     if (rc)
         return rc;

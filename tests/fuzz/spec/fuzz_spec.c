@@ -37,6 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     else if (spec && !mrp_spec_derive(spec, &(struct mrp_derive){.to = to}, &diags, &err))
         read_back(spec);
     mrp_auto(mrp_free_str) char *text = mrp_diags_text(&diags, size % 2);
+    if (text && diags.count && !*text)
+        abort();
     mrp_diags_done(&diags);
     return 0;
 }
