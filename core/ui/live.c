@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define BAR 20
+#define OUT_MAX (32u << 20)
 
 struct size {
     size_t columns, rows;
@@ -36,9 +37,8 @@ static size_t rows_drawn(const struct mrp_ui_live *live, size_t columns)
 }
 
 /* To the first column of the first live line. */
-static void go_up(struct mrp_buf *out, const struct mrp_ui_live *live, size_t columns)
+static void go_up(struct mrp_buf *out, size_t rows)
 {
-    size_t rows = rows_drawn(live, columns);
     mrp_buf_addc(out, '\r');
     if (rows > 1)
         mrp_buf_addf(out, "\x1b[%zuA", rows - 1);
@@ -58,6 +58,15 @@ static void put_lines(struct mrp_buf *out, const struct mrp_buf *lines, size_t c
         mrp_buf_adds(out, "\r\n");
         p = stop ? stop + 1 : end;
     }
+}
+
+/* Whole seconds: tenths would only make the line restless. */
+static const char *show_seconds(char *buf, size_t len, int64_t ms)
+{
+    if (ms >= 60000)
+        return mrp_show_ms(buf, len, ms / 1000 * 1000);
+    snprintf(buf, len, "%d s", (int)(ms / 1000));
+    return buf;
 }
 
 static void put_bar(struct mrp_buf *out, const struct mrp_ui *ui, const struct mrp_ui_node *n)
@@ -122,7 +131,7 @@ static void put_node(struct mrp_ui *ui,
     mrp_ui_pad(&text, name - used + 2);
     put_bar(&text, ui, n);
     put_amounts(&text, n);
-    mrp_buf_addf(&text, "%s", mrp_show_ms(took, sizeof took, (now - n->started) / 1000 * 1000));
+    mrp_buf_addf(&text, "%s", show_seconds(took, sizeof took, now - n->started));
     if (n->what && *n->what) {
         mrp_buf_adds(&text, "  ");
         mrp_ui_clean(&text, n->what);
@@ -142,7 +151,7 @@ put_total(struct mrp_ui *ui, struct mrp_buf *out, size_t hidden, size_t columns,
         ended += !n->phase && n->state == MRP_UI_ENDED;
         running += n->state == MRP_UI_RUNNING;
     }
-    mrp_show_ms(took, sizeof took, (now - ui->model.began) / 1000 * 1000);
+    show_seconds(took, sizeof took, now - ui->model.began);
     mrp_auto(mrp_free_str) char *more =
         hidden ? mrp_strf(", %zu not shown", hidden) : mrp_strdup("");
     mrp_auto(mrp_free_str) char *text =
@@ -190,22 +199,34 @@ static void flush(struct mrp_ui *ui, struct mrp_buf *out)
 
 void mrp_ui_live_draw(struct mrp_ui *ui, int64_t now)
 {
-    struct mrp_buf out = MRP_BUF_INIT(16 * 1024 * 1024);
+    struct mrp_ui_live *live = &ui->live;
+    struct mrp_buf out = MRP_BUF_INIT(OUT_MAX), body = MRP_BUF_INIT(OUT_MAX);
     struct size at = screen(ui->options.out);
-    go_up(&out, &ui->live, at.columns);
+    size_t rows = rows_drawn(live, at.columns);
+    put_live(ui, &body, at, now);
+    live->drawn = now;
+    if (ui->lines.len == 0 && live->columns == at.columns &&
+        strcmp(mrp_buf_str(&body), mrp_buf_str(&live->body)) == 0) {
+        mrp_buf_done(&body);
+        return;
+    }
+    go_up(&out, rows);
     put_lines(&out, &ui->lines, at.columns);
-    put_live(ui, &out, at, now);
+    mrp_buf_add(&out, mrp_buf_str(&body), body.len);
+    mrp_buf_done(&live->body);
+    live->body = body;
+    live->columns = at.columns;
     flush(ui, &out);
-    ui->live.drawn = now;
 }
 
 void mrp_ui_live_erase(struct mrp_ui *ui)
 {
-    struct mrp_buf out = MRP_BUF_INIT(16 * 1024 * 1024);
+    struct mrp_buf out = MRP_BUF_INIT(OUT_MAX);
     struct size at = screen(ui->options.out);
+    mrp_buf_done(&ui->live.body);
     if (ui->live.count == 0 && ui->lines.len == 0)
         return;
-    go_up(&out, &ui->live, at.columns);
+    go_up(&out, rows_drawn(&ui->live, at.columns));
     put_lines(&out, &ui->lines, at.columns);
     ui->live.count = 0;
     flush(ui, &out);

@@ -135,6 +135,7 @@ void mrp_ui_free(struct mrp_ui **ui)
         write_lines(*ui);
     mrp_ui_model_done(&(*ui)->model);
     mrp_buf_done(&(*ui)->lines);
+    mrp_buf_done(&(*ui)->live.body);
     free(*ui);
     *ui = NULL;
 }

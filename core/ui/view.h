@@ -15,7 +15,9 @@ struct mrp_ui_live {
     bool on;
     size_t widths[MRP_UI_LIVE_MAX]; /* columns of each line drawn */
     size_t count;
-    int64_t drawn; /* when, on the clock */
+    int64_t drawn;       /* when, on the clock */
+    size_t columns;      /* of the terminal then */
+    struct mrp_buf body; /* the lines as written: what is the same is not drawn again */
 };
 
 struct mrp_ui {

@@ -123,7 +123,7 @@ def narrow_window(mrpipe):
         t.read_until(lambda text: any(line.startswith(" build") for line in screen(text, 100)))
         t.resize(30, 10)
         mark = len(t.text)
-        t.read_until(lambda text: text.count("\x1b[J", mark) >= 3)
+        t.read_until(lambda text: text.count("\x1b[J", mark) >= 2)
         # The draws after the new size: no live line may be as wide as the window.
         last = t.text[mark:].split("\x1b[J")[-2]
         for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", last)):

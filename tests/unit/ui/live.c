@@ -197,8 +197,8 @@ static void test_bar(void **state)
     assert_string_equal(row(&f, 0), "run r of s");
     assert_string_equal(row(&f, 1), "[a] x/y");
     assert_string_equal(row(&f, 2),
-                        " a  ~~~~~~~~~~~~~~~~~~~~  25%  1.0 MiB of 4.0 MiB  0 ms  core:1.4");
-    assert_string_equal(row(&f, 3), " 0 of 2 stages done, 1 running, 0 ms");
+                        " a  ~~~~~~~~~~~~~~~~~~~~  25%  1.0 MiB of 4.0 MiB  0 s  core:1.4");
+    assert_string_equal(row(&f, 3), " 0 of 2 stages done, 1 running, 0 s");
     assert_string_equal(row(&f, 4), "");
     send(&f, "{\"event\":\"stage-ended\",\"stage\":\"a\",\"result\":\"changed\"}");
     send(&f, "{\"event\":\"run-ended\",\"result\":\"changed\"}");
