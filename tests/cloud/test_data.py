@@ -235,7 +235,10 @@ def test_codecommit_calls(cloud, source):
     assert api.list_branches(repositoryName=made)["branches"] == ["next"]
     assert api.get_commit(repositoryName=made, commitId=tip)["commit"]["message"] == "one"
     refused("BranchDoesNotExistException", api.get_branch, repositoryName=made, branchName="none")
-    api.create_repository(repositoryName=made + "-2")
+    api.create_repository(repositoryName=made + "-2", tags={"team": "core"}, repositoryDescription="second")
+    arn = api.get_repository(repositoryName=made + "-2")["repositoryMetadata"]["Arn"]
+    api.tag_resource(resourceArn=arn, tags={"stage": "prod"})
+    assert api.list_tags_for_resource(resourceArn=arn)["tags"] == {"team": "core", "stage": "prod"}
     cloud.control("POST", "/settings", {"codecommit-page": 1})
     pages = list(api.get_paginator("list_repositories").paginate())
     cloud.control("POST", "/settings", {"codecommit-page": 1000})

@@ -6,6 +6,7 @@ import datetime
 import re
 import shutil
 import subprocess
+import uuid
 from pathlib import Path
 from typing import Any, Callable
 
@@ -34,6 +35,10 @@ class CodeCommit:
     def __init__(self, gateway: Gateway, root: Path):
         self.moto, self.root = gateway.moto, root
         self.page = PAGE
+        # By region and name: what moto's repositories have no place for.
+        self.tags: dict[tuple[str, str], dict[str, str]] = {}
+        self.triggers: dict[tuple[str, str], dict[str, Any]] = {}
+        self.descriptions: dict[tuple[str, str], str] = {}
         actions: dict[str, Callable[[str, dict[str, Any]], dict[str, Any]]] = {
             "ListRepositories": self.list_repositories,
             "BatchGetRepositories": self.batch_get,
@@ -43,6 +48,12 @@ class CodeCommit:
             "DeleteBranch": self.delete_branch,
             "UpdateDefaultBranch": self.update_default,
             "GetCommit": self.get_commit,
+            "ListTagsForResource": self.list_tags,
+            "TagResource": self.tag,
+            "UntagResource": self.untag,
+            "UpdateRepositoryDescription": self.describe,
+            "GetRepositoryTriggers": self.get_triggers,
+            "PutRepositoryTriggers": self.put_triggers,
         }
         for name, function in actions.items():
             gateway.overrides["codecommit", name] = function
@@ -67,6 +78,7 @@ class CodeCommit:
         subprocess.run(["git", "init", "-q", "--bare", "--initial-branch=main", str(folder)], check=True)
         git(folder, "config", "http.receivepack", "true", check=True)
         git(folder, "config", "receive.denyDeleteCurrent", "refuse", check=True)
+        self.tags[region, params["repositoryName"]] = dict(params.get("tags") or {})
         return self.got(region, params, answer)
 
     def got(self, region: str, params: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +87,9 @@ class CodeCommit:
             if isinstance(meta.get(member), str):
                 text = meta[member].replace("Z", "+00:00")
                 meta[member] = datetime.datetime.fromisoformat(text).timestamp()
+        described = self.descriptions.get((region, meta["repositoryName"]))
+        if described is not None:
+            meta["repositoryDescription"] = described
         default = self._default(self.folder(region, meta["repositoryName"]))
         if default:
             meta["defaultBranch"] = default
@@ -82,6 +97,8 @@ class CodeCommit:
 
     def deleted(self, region: str, params: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
         shutil.rmtree(self.folder(region, params["repositoryName"]), ignore_errors=True)
+        for kept in (self.tags, self.triggers, self.descriptions):
+            kept.pop((region, params["repositoryName"]), None)
         return answer
 
     @staticmethod
@@ -177,3 +194,39 @@ class CodeCommit:
         committer = {"name": parts[6], "email": parts[7], "date": parts[8]}
         found = {"commitId": parts[0], "treeId": parts[1], "parents": parts[2].split(), "message": parts[9].rstrip("\n")}
         return {"commit": found | {"author": author, "committer": committer, "additionalData": ""}}
+
+    def _of_arn(self, region: str, params: dict[str, Any]) -> dict[str, str]:
+        name = params["resourceArn"].rpartition(":")[2]
+        self._known(region, {"repositoryName": name})
+        return self.tags.setdefault((region, name), {})
+
+    def list_tags(self, region: str, params: dict[str, Any]) -> dict[str, Any]:
+        return {"tags": self._of_arn(region, params)}
+
+    def tag(self, region: str, params: dict[str, Any]) -> dict[str, Any]:
+        self._of_arn(region, params).update(params["tags"])
+        return {}
+
+    def untag(self, region: str, params: dict[str, Any]) -> dict[str, Any]:
+        tags = self._of_arn(region, params)
+        for key in params["tagKeys"]:
+            tags.pop(key, None)
+        return {}
+
+    def describe(self, region: str, params: dict[str, Any]) -> dict[str, Any]:
+        self._known(region, params)
+        self.descriptions[region, params["repositoryName"]] = params.get("repositoryDescription", "")
+        return {}
+
+    def get_triggers(self, region: str, params: dict[str, Any]) -> dict[str, Any]:
+        self._known(region, params)
+        return self.triggers.get((region, params["repositoryName"]), {"triggers": []})
+
+    def put_triggers(self, region: str, params: dict[str, Any]) -> dict[str, Any]:
+        self._known(region, params)
+        for trigger in params["triggers"]:
+            if f":{region}:" not in trigger["destinationArn"]:
+                raise ApiError("InvalidRepositoryTriggerRegionException", "the destination is in another region")
+        kept = {"configurationId": str(uuid.uuid4()), "triggers": params["triggers"]}
+        self.triggers[region, params["repositoryName"]] = kept
+        return {"configurationId": kept["configurationId"]}
