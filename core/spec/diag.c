@@ -12,6 +12,7 @@
 
 #define KEPT 100        /* problems */
 #define SHOWN_CHARS 160 /* of a source line */
+#define LINE_MAX_BYTES 16384
 #define TEXT_MAX (1 << 20)
 
 void mrp_diags_done(struct mrp_diags *diags)
@@ -25,6 +26,18 @@ void mrp_diags_done(struct mrp_diags *diags)
     }
     free(diags->list);
     *diags = (struct mrp_diags){0};
+}
+
+/* A copy of the line, unless the column is too far out in an endless one. */
+static char *copy_line(const char *line, int col)
+{
+    size_t n = line ? strnlen(line, LINE_MAX_BYTES + 1) : 0;
+    if (n <= LINE_MAX_BYTES)
+        return mrp_strdup(line);
+    n = LINE_MAX_BYTES;
+    while (n && (line[n] & 0xC0) == 0x80)
+        n--;
+    return col > LINE_MAX_BYTES / 4 ? NULL : mrp_strndup(line, n);
 }
 
 void mrp_diag_add(struct mrp_diags *diags,
@@ -60,7 +73,7 @@ void mrp_diag_add(struct mrp_diags *diags,
         .width = width < 1 ? 1 : width,
         .message = message ? message : mrp_strdup("(message too long)"),
         .hint = mrp_strdup(hint),
-        .source = mrp_strdup(source),
+        .source = copy_line(source, mark.col),
     };
 }
 
