@@ -1,6 +1,7 @@
 /* mrpipe: the entry point. */
 #include "cli.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 static int dispatch(const struct mrp_cli_args *args, enum mrp_cli_id command)
@@ -28,8 +29,19 @@ static int dispatch(const struct mrp_cli_args *args, enum mrp_cli_id command)
     return mrp_cli_commands[command].run(args);
 }
 
+/* A closed standard stream would give its number to the next file opened, and what is meant for the
+ * user would be written into that. */
+static void keep_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) != fd)
+            _exit(MRP_EXIT_FAILED);
+    }
+}
+
 int main(int argc, char **argv)
 {
+    keep_streams();
     struct mrp_cli_args args = {0};
     struct mrp_error err = {0};
     enum mrp_cli_id command = MRP_CLI_COMMANDS;

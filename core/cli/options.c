@@ -78,7 +78,7 @@ const struct mrp_cli_option mrp_cli_options[] = {
      FIELD(from),
      "STAGE",
      "start at STAGE; what comes before is taken from the last run",
-     C(RUN),
+     SHOWS,
      {0}},
     {"stage",
      0,

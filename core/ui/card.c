@@ -71,6 +71,15 @@ static void put_tail(const struct card *c, const json_t *tail)
     }
 }
 
+/* A stage's last line is often the error itself: once is enough. */
+static bool tail_is_error(const json_t *failure)
+{
+    const json_t *tail = mrp_json_arr(failure, "tail");
+    const char *message = mrp_json_str(mrp_json_obj(failure, "error"), "message");
+    return json_array_size(tail) == 1 && message &&
+           mrp_streq(json_string_value(json_array_get(tail, 0)), message);
+}
+
 void mrp_ui_card(struct mrp_buf *out, const json_t *failure, bool color)
 {
     struct card c = {out, color};
@@ -87,7 +96,8 @@ void mrp_ui_card(struct mrp_buf *out, const json_t *failure, bool color)
             line > 0 ? mrp_strf("%s:%d", file, (int)line) : mrp_strdup(file);
         field(&c, "at", at);
     }
-    put_tail(&c, mrp_json_arr(failure, "tail"));
+    if (!tail_is_error(failure))
+        put_tail(&c, mrp_json_arr(failure, "tail"));
     field(&c, "log", mrp_json_str(failure, "log"));
     field(&c, "rerun", mrp_json_str(failure, "rerun"));
 }
