@@ -1,6 +1,8 @@
 /* A task: starts a worker, turns its frames into events, judges how it ended. */
 #include "task.h"
 
+#include "frames.h"
+
 #include <mrpipe/auto.h>
 #include <mrpipe/file.h>
 #include <mrpipe/json.h>
@@ -20,9 +22,7 @@ struct mrp_task {
     struct mrp_proc proc;
     struct mrp_capture capture;
     struct mrp_tail_lines tail;
-    json_t *counts;
-    json_t *result; /* the result frame */
-    char *garbage;  /* what was no frame; NULL */
+    struct mrp_frames frames;
     char *log_path;
     int log_fd;
     bool capture_open;
@@ -33,30 +33,13 @@ static void task_free(struct mrp_task *t)
     if (t->capture_open)
         mrp_capture_close(&t->capture);
     mrp_tail_done(&t->tail);
-    json_decref(t->counts);
-    json_decref(t->result);
+    mrp_frames_done(&t->frames);
     json_decref(t->init.with);
     mrp_free_strv(&t->init.env);
     free(t->init.role_arn);
-    free(t->garbage);
     free(t->log_path);
     mrp_close_fd(&t->log_fd);
     free(t);
-}
-
-static json_t *event(const struct mrp_task *t, const char *type)
-{
-    json_t *e = mrp_event_new(type);
-    mrp_json_puts(e, "stage", t->init.id);
-    return e;
-}
-
-static void send(const struct mrp_task *t, json_t *e)
-{
-    if (t->init.quiet)
-        json_decref(e);
-    else
-        mrp_journal_send(&t->init.s->journal, e);
 }
 
 static void write_log(struct mrp_task *t, const char *text, size_t len)
@@ -66,165 +49,28 @@ static void write_log(struct mrp_task *t, const char *text, size_t len)
         mrp_close_fd(&t->log_fd);
 }
 
-/* Text of a frame, masked, for the log and the tail. */
-static void keep_text(struct mrp_task *t, const char *text)
+static void keep_text(void *arg, const char *text)
 {
-    mrp_auto(mrp_free_str) char *masked =
-        mrp_mask_text(t->init.s->masker, text, strlen(text), NULL);
-    const char *shown = masked ? masked : text;
-    write_log(t, shown, strlen(shown));
-    mrp_tail_add(&t->tail, shown, strlen(shown));
+    struct mrp_task *t = arg;
+    write_log(t, text, strlen(text));
+    mrp_tail_add(&t->tail, text, strlen(text));
 }
 
 static void on_line(void *arg, int stream, const char *text, size_t len)
 {
     struct mrp_task *t = arg;
-    json_t *e = event(t, "output");
+    json_t *e = mrp_frames_event(&t->frames, "output");
     mrp_json_puts(e, "stream", stream ? "stderr" : "stdout");
     mrp_json_put(e, "text", mrp_clean_string(text, len));
-    send(t, e);
+    mrp_frames_send(&t->frames, e);
     write_log(t, text, len);
     mrp_tail_add(&t->tail, text, len);
 }
 
-/* ---- frames ---- */
-
-static bool take_log(struct mrp_task *t, const json_t *f)
-{
-    const char *level = mrp_json_str(f, "level"), *text = mrp_json_str(f, "text");
-    bool known = false;
-    for (size_t i = 0; i < MRP_COUNT(mrp_level_names); i++)
-        known = known || mrp_streq(level, mrp_level_names[i]);
-    if (!known || !text)
-        return false;
-    json_t *e = event(t, "log");
-    mrp_json_puts(e, "level", level);
-    mrp_json_puts(e, "text", text);
-    send(t, e);
-    keep_text(t, text);
-    return true;
-}
-
-static bool take_change(struct mrp_task *t, const json_t *f)
-{
-    const char *text = mrp_json_str(f, "text");
-    if (!text)
-        return false;
-    json_t *e = event(t, "change");
-    mrp_json_puts(e, "text", text);
-    send(t, e);
-    keep_text(t, text);
-    return true;
-}
-
-static bool take_fact(struct mrp_task *t, const json_t *f)
-{
-    const char *name = mrp_json_str(f, "name");
-    if (!name)
-        return false;
-    json_t *fields = mrp_json_obj(f, "fields"), *e = event(t, "fact");
-    mrp_json_puts(e, "name", name);
-    mrp_json_put(e, "fields", fields ? json_deep_copy(fields) : json_object());
-    send(t, e);
-    return true;
-}
-
-static bool take_progress(struct mrp_task *t, const json_t *f)
-{
-    json_t *e = json_deep_copy(f);
-    json_object_del(e, "type");
-    mrp_json_puts(e, "event", "progress");
-    mrp_json_puts(e, "stage", t->init.id);
-    send(t, e);
-    return true;
-}
-
-static bool take_count(struct mrp_task *t, const json_t *f)
-{
-    const char *name = mrp_json_str(f, "name");
-    if (!name || (!json_object_get(t->counts, name) && json_object_size(t->counts) >= 100))
-        return false;
-    int64_t sum = 0;
-    if (__builtin_add_overflow(mrp_json_int(t->counts, name, 0), mrp_json_int(f, "delta", 0), &sum))
-        return false;
-    mrp_json_puti(t->counts, name, sum);
-    return true;
-}
-
-static bool take_secret(struct mrp_task *t, const json_t *f)
-{
-    const char *value = mrp_json_str(f, "value");
-    if (!value)
-        return false;
-    if (mrp_masker_add(t->init.s->masker, value, strlen(value)) && !t->garbage)
-        t->garbage = mrp_strdup("more secrets than can be masked");
-    return true;
-}
-
-static bool take_output(struct mrp_task *t, const json_t *f)
-{
-    const char *name = mrp_json_str(f, "name");
-    json_t *value = json_object_get(f, "value");
-    if (!name || !value)
-        return false;
-    t->init.on_output(t->init.arg, name, value);
-    json_t *e = event(t, "output-set");
-    mrp_json_puts(e, "name", name);
-    mrp_json_put(e, "value", json_deep_copy(value));
-    send(t, e);
-    return true;
-}
-
-static bool take_artifact(struct mrp_task *t, const json_t *f)
-{
-    const char *path = mrp_json_str(f, "path");
-    if (!path)
-        return false;
-    if (t->init.on_artifact)
-        t->init.on_artifact(t->init.arg, path);
-    json_t *e = event(t, "artifact");
-    mrp_json_puts(e, "path", path);
-    send(t, e);
-    return true;
-}
-
-static bool take_result(struct mrp_task *t, const json_t *f)
-{
-    const char *result = mrp_json_str(f, "result");
-    if (t->result || (!mrp_streq(result, "changed") && !mrp_streq(result, "unchanged") &&
-                      !(mrp_streq(result, "failed") && mrp_json_obj(f, "error"))))
-        return false;
-    t->result = json_deep_copy(f);
-    return true;
-}
-
-static const struct {
-    const char *type;
-    bool (*take)(struct mrp_task *t, const json_t *frame);
-} frame_types[] = {
-    {"log", take_log},           {"change", take_change},     {"event", take_fact},
-    {"progress", take_progress}, {"count", take_count},       {"secret", take_secret},
-    {"output", take_output},     {"artifact", take_artifact}, {"result", take_result},
-};
-
 static void on_frame(void *arg, const char *json, size_t len)
 {
     struct mrp_task *t = arg;
-    mrp_auto(mrp_free_json) json_t *frame = NULL;
-    bool good = false;
-    if (t->garbage)
-        return;
-    if (!t->result && mrp_json_parse(&frame, json, len, "a frame", NULL) == 0) {
-        const char *type = mrp_json_str(frame, "type");
-        for (size_t i = 0; !good && i < MRP_COUNT(frame_types); i++)
-            good = mrp_streq(type, frame_types[i].type) && frame_types[i].take(t, frame);
-    }
-    if (good)
-        return;
-    /* Nothing that such a worker says is believed any more. */
-    mrp_auto(mrp_free_json) json_t *text = mrp_clean_string(json, len < 60 ? len : 60);
-    t->garbage = mrp_strf("`%s`", text ? json_string_value(text) : "");
-    if (t->proc.pid > 0)
+    if (!t->frames.garbage && !mrp_frames_take(&t->frames, json, len) && t->proc.pid > 0)
         mrp_proc_stop(&t->proc);
 }
 
@@ -238,9 +84,9 @@ static void judge_exit(struct mrp_task *t, struct mrp_task_end *end)
     end->signal = WIFSIGNALED(p->status) ? WTERMSIG(p->status) : 0;
     end->result = "failed";
     const char *what = t->work.path;
-    if (t->garbage) {
+    if (t->frames.garbage) {
         mrp_fail(err, MRP_E_BUG, "the worker of %s wrote something that is no frame: %s",
-                 t->init.id, t->garbage);
+                 t->init.id, t->frames.garbage);
         mrp_hint(err, "the plugin %s is at fault", what);
     } else if (p->frame_overflow) {
         mrp_fail(err, MRP_E_BUG, "the worker of %s sent a frame over %zu MiB", t->init.id,
@@ -260,7 +106,7 @@ static void judge_exit(struct mrp_task *t, struct mrp_task_end *end)
         mrp_hint(err,
                  "a crash in the plugin %s; `--in-process --stage %s` under a debugger shows where",
                  what, t->init.id);
-    } else if (!t->result) {
+    } else if (!t->frames.result) {
         mrp_fail(err, MRP_E_BUG, "the worker of %s ended without a result (exit status %d)",
                  t->init.id, end->exit);
         mrp_hint(err, "the plugin %s called exit(), or was stopped from outside", what);
@@ -268,11 +114,11 @@ static void judge_exit(struct mrp_task *t, struct mrp_task_end *end)
         mrp_fail(err, MRP_E_BUG, "the worker of %s ended with status %d after its result",
                  t->init.id, end->exit);
     } else {
-        end->result = mrp_json_str(t->result, "result");
+        end->result = mrp_json_str(t->frames.result, "result");
         if (mrp_streq(end->result, "failed"))
-            mrp_error_from_json(err, mrp_json_obj(t->result, "error"));
+            mrp_error_from_json(err, mrp_json_obj(t->frames.result, "error"));
         end->load_failure =
-            mrp_streq(end->result, "failed") && !mrp_json_bool(t->result, "loaded", true);
+            mrp_streq(end->result, "failed") && !mrp_json_bool(t->frames.result, "loaded", true);
     }
 }
 
@@ -280,10 +126,13 @@ static void on_exit_worker(void *arg, struct mrp_proc *proc)
 {
     struct mrp_task *t = arg;
     (void)proc;
-    struct mrp_task_end end = {.tail = &t->tail, .counts = t->counts, .log = t->log_path};
+    struct mrp_task_end end = {.tail = &t->tail, .counts = t->frames.counts, .log = t->log_path};
     judge_exit(t, &end);
-    if (end.error.code && mrp_streq(end.result, "failed"))
-        keep_text(t, end.error.msg);
+    if (end.error.code && mrp_streq(end.result, "failed")) {
+        mrp_auto(mrp_free_str) char *masked =
+            mrp_mask_text(t->init.s->masker, end.error.msg, strlen(end.error.msg), NULL);
+        keep_text(t, masked ? masked : end.error.msg);
+    }
     t->init.on_end(t->init.arg, &end);
     task_free(t);
 }
@@ -340,8 +189,20 @@ int mrp_task_start(struct mrp_task **out, const struct mrp_task_init *init, stru
         return mrp_fail(err, MRP_E_NOMEM, "out of memory");
     }
     t->init = *init;
-    t->counts = json_object();
     t->log_fd = -1;
+    t->frames = (struct mrp_frames){.journal = &init->s->journal,
+                                    .masker = init->s->masker,
+                                    .id = init->id,
+                                    .quiet = init->quiet,
+                                    .on_output = init->on_output,
+                                    .on_artifact = init->on_artifact,
+                                    .on_text = keep_text,
+                                    .arg = init->arg,
+                                    .text_arg = t};
+    if (mrp_frames_init(&t->frames)) {
+        task_free(t);
+        return mrp_fail(err, MRP_E_NOMEM, "out of memory");
+    }
     if (!init->quiet) {
         t->log_path = mrp_folder_file(&init->s->folder, "stages", init->id, ".log");
         if (t->log_path)
