@@ -148,30 +148,35 @@ static bool has_service(const json_t *per_region)
     return false;
 }
 
-int mrp_deploy_check(const void *options, const char **bad, struct mrp_error *err)
+/* What an option must be like; the first one at fault is named. */
+static const char *bad_option(const struct mrp_deploy *o, struct mrp_error *err)
 {
-    const struct mrp_deploy *o = options;
-    if (o->waves && check_waves(o->waves, err)) {
-        *bad = "waves";
-        return err->code;
-    }
+    if (o->waves && check_waves(o->waves, err))
+        return "waves";
     if (o->waves && o->regions) {
-        *bad = "regions";
-        return mrp_fail(err, MRP_E_CONFIG, "give either regions or waves");
+        mrp_fail(err, MRP_E_CONFIG, "give either regions or waves");
+        return "regions";
     }
     for (size_t i = 0; i < mrp_strv_len(o->regions); i++)
         if (!mrp_aws_is_region(o->regions[i])) {
-            *bad = "regions";
-            return mrp_fail(err, MRP_E_CONFIG, "%s is no region", o->regions[i]);
+            mrp_fail(err, MRP_E_CONFIG, "%s is no region", o->regions[i]);
+            return "regions";
         }
-    if (check_per_region(o->per_region, err)) {
-        *bad = "per-region";
-        return err->code;
-    }
+    if (check_per_region(o->per_region, err))
+        return "per-region";
     if (!o->service && !o->services && !has_service(o->per_region)) {
-        *bad = "service";
-        return mrp_fail(err, MRP_E_CONFIG, "no service is named");
+        mrp_fail(err, MRP_E_CONFIG, "no service is named");
+        return "service";
     }
+    return NULL;
+}
+
+int mrp_deploy_check(const void *options, const char **bad, struct mrp_error *err)
+{
+    const struct mrp_deploy *o = options;
+    *bad = bad_option(o, err);
+    if (*bad)
+        return err->code;
     if (o->images && !json_is_object(o->images) && !json_is_array(o->images)) {
         *bad = "images";
         return mrp_fail(err, MRP_E_CONFIG, "images is neither a map nor a list");

@@ -316,8 +316,8 @@ char *mrp_taskdef_diff(const json_t *from, const json_t *to)
             mrp_buf_addf(&b, "%s%s: %s -> %s", b.len ? "; " : "", name, was, now);
             mrp_json_puts(old, "image", now);
         }
-        if (!json_equal(old, c))
-            mrp_buf_addf(&b, "%s%s: other settings", b.len ? "; " : "", name ? name : "?");
+        if (name && !json_equal(old, c))
+            mrp_buf_addf(&b, "%s%s: other settings", b.len ? "; " : "", name);
     }
     json_object_del(x, "containerDefinitions");
     json_object_del(y, "containerDefinitions");

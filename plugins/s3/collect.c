@@ -298,7 +298,27 @@ static int settle(struct mrp_pack_list *list,
     return MRP_OK;
 }
 
-/* `base-directory` may be a glob: every folder that matches is a root of its own. */
+/* Every folder of the work directory that the glob matches is a root of its own. */
+static int glob_roots(char ***roots, const char *work, const char *base, struct mrp_error *err)
+{
+    mrp_auto(mrp_patterns_done) struct mrp_patterns pats = {0};
+    int rc = mrp_patterns_add(&pats, base, 0, err);
+    mrp_auto(mrp_close_dir) DIR *dir = rc ? NULL : opendir(work);
+    struct dirent *d;
+    while (dir && (d = readdir(dir)) != NULL) {
+        struct stat st;
+        if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
+            !mrp_patterns_match(&pats, d->d_name))
+            continue;
+        mrp_auto(mrp_free_str) char *path = mrp_strf("%s/%s", work, d->d_name);
+        if (!path || stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+            continue;
+        if (mrp_strv_add(roots, path))
+            return mrp_fail(err, MRP_E_NOMEM, "base-directory %s", base);
+    }
+    return rc;
+}
+
 static int find_roots(char ***roots,
                       struct mrp_stage *stage,
                       const struct mrp_pack_spec *spec,
@@ -306,36 +326,21 @@ static int find_roots(char ***roots,
 {
     const char *work = mrp_stage_workdir(stage);
     mrp_auto(mrp_free_str) char *base = mrp_pack_expand(stage, spec->base ? spec->base : ".");
+    mrp_auto(mrp_free_str) char *path = NULL;
+    struct stat st;
+    int rc = MRP_OK;
     if (!base)
         return mrp_fail(err, MRP_E_NOMEM, "base-directory");
-    struct stat st;
-    if (base[0] == '/' || !strpbrk(base, "*?[{")) {
-        mrp_auto(mrp_free_str) char *path = NULL;
-        int rc = MRP_OK;
-        if (base[0] == '/') /* a secondary source lies outside the work directory */
-            path = mrp_path_join("/", base);
-        else
-            rc = mrp_path_inside(&path, work, base, err);
-        if (rc)
-            return rc;
-        if (path && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-            return mrp_strv_add(roots, path);
-    } else {
-        struct mrp_patterns pats = {0};
-        int rc = mrp_patterns_add(&pats, base, 0, err);
-        mrp_auto(mrp_close_dir) DIR *dir = rc ? NULL : opendir(work);
-        struct dirent *d;
-        while (dir && (d = readdir(dir)) != NULL) {
-            mrp_auto(mrp_free_str) char *path = mrp_strf("%s/%s", work, d->d_name);
-            bool dots = strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0;
-            if (!dots && path && mrp_patterns_match(&pats, d->d_name) && stat(path, &st) == 0 &&
-                S_ISDIR(st.st_mode) && mrp_strv_add(roots, path))
-                rc = mrp_fail(err, MRP_E_NOMEM, "base-directory %s", base);
-        }
-        mrp_patterns_done(&pats);
-        if (rc || mrp_strv_len(*roots) > 0)
-            return rc;
-    }
+    if (base[0] == '/') /* a secondary source lies outside the work directory */
+        path = mrp_path_join("/", base);
+    else if (strpbrk(base, "*?[{"))
+        rc = glob_roots(roots, work, base, err);
+    else
+        rc = mrp_path_inside(&path, work, base, err);
+    if (rc == MRP_OK && path && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        rc = mrp_strv_add(roots, path);
+    if (rc || mrp_strv_len(*roots) > 0)
+        return rc;
     mrp_fail(err, MRP_E_ARTIFACT, "%s: no matching base directory path found for %s", spec->what,
              base);
     return mrp_hint(err, "base-directory is relative to the source directory %s", work);
