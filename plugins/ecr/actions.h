@@ -57,6 +57,110 @@ int ecr_login_run(void *opt,
                   enum mrp_result *result,
                   struct mrp_error *err);
 
+struct ecr_sync {
+    char *from;
+    char **repositories;
+    char **to;
+    char **to_regions;
+    char *account;
+    char **tags;
+    char **exclude;
+    char *regex;
+    char *semver;
+    int64_t newest;
+    int64_t pushed_within;
+    int remove;
+    int64_t delete_limit;
+    bool force;
+    char **platforms;
+    int referrers;
+    bool foreign;
+    bool create;
+    bool insecure;
+    int64_t parallel;
+    int64_t parallel_big;
+    uint64_t bandwidth;
+};
+extern const struct mrp_option ecr_sync_options[];
+extern const struct mrp_output_info ecr_sync_outputs[];
+int ecr_sync_check(const void *opt, const char **bad, struct mrp_error *err);
+int ecr_sync_plan(void *opt,
+                  struct mrp_stage *stage,
+                  enum mrp_result *result,
+                  struct mrp_error *err);
+int ecr_sync_run(void *opt,
+                 struct mrp_stage *stage,
+                 enum mrp_result *result,
+                 struct mrp_error *err);
+int ecr_sync_verify(void *opt,
+                    struct mrp_stage *stage,
+                    enum mrp_result *result,
+                    struct mrp_error *err);
+
+struct ecr_verify {
+    json_t *from;
+    char **to;
+    char **to_regions;
+    char *account;
+    char *repository;
+    char **platforms;
+    bool deep;
+    bool referrers;
+    bool fail;
+    bool insecure;
+};
+extern const struct mrp_option ecr_verify_options[];
+extern const struct mrp_output_info ecr_verify_outputs[];
+int ecr_verify_check(const void *opt, const char **bad, struct mrp_error *err);
+int ecr_verify_plan(void *opt,
+                    struct mrp_stage *stage,
+                    enum mrp_result *result,
+                    struct mrp_error *err);
+int ecr_verify_run(void *opt,
+                   struct mrp_stage *stage,
+                   enum mrp_result *result,
+                   struct mrp_error *err);
+
+struct ecr_create_repository {
+    char **names;
+    char **regions;
+    char *account;
+    char *like;
+    bool align;
+};
+extern const struct mrp_option ecr_create_options[];
+extern const struct mrp_output_info ecr_create_outputs[];
+int ecr_create_check(const void *opt, const char **bad, struct mrp_error *err);
+int ecr_create_plan(void *opt,
+                    struct mrp_stage *stage,
+                    enum mrp_result *result,
+                    struct mrp_error *err);
+int ecr_create_run(void *opt,
+                   struct mrp_stage *stage,
+                   enum mrp_result *result,
+                   struct mrp_error *err);
+
+struct ecr_replicate {
+    char **prefixes;
+    char **regions;
+    char *account;
+    char *allow_from;
+    json_t *images;
+    int64_t wait;
+    bool copy;
+};
+extern const struct mrp_option ecr_replicate_options[];
+extern const struct mrp_output_info ecr_replicate_outputs[];
+int ecr_replicate_check(const void *opt, const char **bad, struct mrp_error *err);
+int ecr_replicate_plan(void *opt,
+                       struct mrp_stage *stage,
+                       enum mrp_result *result,
+                       struct mrp_error *err);
+int ecr_replicate_run(void *opt,
+                      struct mrp_stage *stage,
+                      enum mrp_result *result,
+                      struct mrp_error *err);
+
 /** One image as `from` names it. */
 struct source {
     char *name; /* of an imagedefinitions entry; "" */

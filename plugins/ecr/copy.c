@@ -1,6 +1,6 @@
 /* Runs the jobs of a copy: compare the tags, bring what is missing, move the tag last. */
 #include "copy.h"
-#include "archive.h"
+#include "tarball.h"
 
 #include <mrpipe/auto.h>
 #include <mrpipe/text.h>

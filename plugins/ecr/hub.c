@@ -9,13 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Starts per second that ECR allows in an account and region, with a margin: the quotas are 10 for
- * PutImage, 100 for InitiateLayerUpload, 100 for CompleteLayerUpload. */
-static const struct {
-    double rate;
-    double burst;
-} ecr_rates[API_COUNT] = {[API_POST] = {80, 64}, [API_PUT] = {80, 64}, [API_MANIFEST] = {8, 10}};
-
 int hub_new(struct hub **out,
             struct mrp_stage *stage,
             const struct hub_options *how,
@@ -27,7 +20,6 @@ int hub_new(struct hub **out,
     hub->stage = stage;
     hub->insecure = how->insecure;
     hub->parallel = how->parallel ? how->parallel : 64;
-    unsigned big = how->parallel_big ? how->parallel_big : 8;
     int rc = mrp_http_new(&hub->http, stage, err);
     if (!rc)
         rc = mrp_aws_new(&hub->aws, hub->http, stage, err);
@@ -35,8 +27,8 @@ int hub_new(struct hub **out,
         return rc;
     mrp_http_limit_bandwidth(hub->http, how->bandwidth);
     mrp_http_limit_connections(hub->http, hub->parallel, hub->parallel * 4);
-    gate_init(&hub->small, hub->parallel, hub->parallel, 0, 0);
-    gate_init(&hub->big, big, big, 0, 0);
+    hub->small.most = hub->parallel;
+    hub->big.most = how->parallel_big ? how->parallel_big : 8;
     hub->progress.unit = "blobs";
     *out = hub;
     hub = NULL;
@@ -129,9 +121,6 @@ int hub_host(struct host **out, struct hub *hub, const char *name, struct mrp_er
     h->name = mrp_strdup(name);
     h->referrers = -1;
     h->ecr = h->name && ecr_name_parse(&h->aws, h->name);
-    for (int i = 0; i < API_COUNT; i++)
-        gate_init(&h->gates[i], hub->parallel, hub->parallel, h->ecr ? ecr_rates[i].rate : 0,
-                  ecr_rates[i].burst);
     int rc = h->name ? find_base(h, err) : mrp_fail(err, MRP_E_NOMEM, "registry client");
     if (rc) {
         free_host(h);

@@ -49,7 +49,6 @@ struct host {
     struct token *tokens;
     bool busy; /* someone is getting a token */
     struct mrp_waitq turn;
-    struct gate gates[API_COUNT];
     bool referrers_asked; /* someone finds it out */
     struct mrp_waitq referrers_turn;
     int referrers;    /* 1 the API is there, 0 not, -1 unknown */

@@ -93,7 +93,7 @@ static int move_task(void *arg, struct mrp_error *err)
     free(targets);
     w->item->busy &= ~w->mask;
     mrp_waitq_wake(&w->item->change, hub->http);
-    gate_leave(&hub->small, hub->http, false);
+    gate_leave(&hub->small, hub->http);
     free(w);
     return rc;
 }
@@ -117,7 +117,7 @@ static int start(struct mrp_group *group,
         *w = (struct work){job, blob, item, mask};
         rc = mrp_group_spawn(group, move_task, w, err);
         if (rc)
-            gate_leave(&hub->small, hub->http, false);
+            gate_leave(&hub->small, hub->http);
     }
     if (rc) {
         free(w);

@@ -314,7 +314,7 @@ static int transfer(struct move *m, struct mrp_error *err)
     if (rc)
         return rc;
     rc = stream(m, err);
-    gate_leave(&m->hub->big, m->hub->http, false);
+    gate_leave(&m->hub->big, m->hub->http);
     return rc;
 }
 

@@ -1,6 +1,6 @@
 /* Makes the ends, routes and jobs of a copy, and the report about them. */
-#include "archive.h"
 #include "copy.h"
+#include "tarball.h"
 
 #include <mrpipe/auto.h>
 #include <mrpipe/json.h>
@@ -75,29 +75,30 @@ static int open_layout(struct layout **out,
                        bool write,
                        struct mrp_error *err)
 {
+    const struct ref bare = {.kind = ref->kind, .path = ref->path};
+    mrp_auto(mrp_free_str) char *shown = ref_text(&bare);
     mrp_auto(mrp_free_str) char *path = NULL;
-    int rc = mrp_stage_path(&path, c->hub->stage, ref->path, err);
+    int rc = shown ? mrp_stage_path(&path, c->hub->stage, ref->path, err) : nomem(err);
     if (rc)
         return rc;
     for (struct layout *l = c->layouts; l; l = l->next) {
-        if (!strcmp(l->shown, ref->path)) {
+        if (!strcmp(l->shown, shown)) {
             *out = l;
             return 0;
         }
     }
     struct layout *l = NULL;
     if (ref->kind == REF_LAYOUT)
-        rc = layout_open(&l, path, ref->path, write && !c->how.dry, err);
+        rc = layout_open(&l, path, shown, write && !c->how.dry, err);
     else if (ref->kind == REF_OCI_ARCHIVE)
-        rc = write ? archive_create(&l, path, ref->path, err)
-                   : archive_open(&l, path, ref->path, err);
+        rc = write ? archive_create(&l, path, shown, err) : archive_open(&l, path, shown, err);
     else if (write)
         rc = mrp_fail(err, MRP_E_CONFIG,
-                      "docker-archive:%s: only a source can be one; write an "
+                      "%s: only a source can be one; write an "
                       "oci-archive:",
-                      ref->path);
+                      shown);
     else
-        rc = archive_open_docker(&l, path, ref->path, err);
+        rc = archive_open_docker(&l, path, shown, err);
     if (rc)
         return rc;
     l->next = c->layouts;

@@ -47,50 +47,60 @@ bool tag_valid(const char *text, size_t len)
     return true;
 }
 
-/* Lower case path components joined by '/'; inside one, separators stand between letters or
- * digits. */
-bool repo_valid(const char *text, size_t len)
+static bool is_separator(char c)
 {
-    if (!len || len > REPO_MAX)
+    return c == '.' || c == '_' || c == '-';
+}
+
+/* One component of a path: words of lower case letters and digits, separators between them. */
+static bool component_valid(const char *text, size_t len)
+{
+    if (!len || is_separator(text[0]) || is_separator(text[len - 1]))
         return false;
-    bool after_word = false;
     for (size_t i = 0; i < len; i++) {
         char c = text[i];
-        bool word = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-        bool inside = c == '.' || c == '_' || c == '-';
-        if (!word && !inside && c != '/')
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && !is_separator(c))
             return false;
-        if (!word && !after_word && !(inside && i && text[i - 1] != '/' && text[i - 1] != '.'))
+        if (c == '.' && is_separator(text[i - 1]))
             return false;
-        if (c == '/' && i && (text[i - 1] == '.' || text[i - 1] == '_' || text[i - 1] == '-'))
-            return false;
-        after_word = word;
     }
-    return after_word;
+    return true;
+}
+
+bool repo_valid(const char *text, size_t len)
+{
+    if (!len || len > REPO_MAX || text[len - 1] == '/')
+        return false;
+    struct mrp_view rest = {text, len};
+    struct mrp_view part;
+    while (mrp_view_next(&part, &rest, '/'))
+        if (!component_valid(part.p, part.n))
+            return false;
+    return true;
+}
+
+static size_t host_name_length(const char *text, size_t len)
+{
+    size_t i = 0;
+    if (text[0] == '[') {
+        for (i = 1; i < len && (isxdigit((unsigned char)text[i]) || strchr(":.", text[i])); i++)
+            ;
+        return i < len && text[i] == ']' && i > 1 ? i + 1 : 0;
+    }
+    while (i < len && (isalnum((unsigned char)text[i]) || text[i] == '-' || text[i] == '.'))
+        i++;
+    return text[0] == '-' || text[0] == '.' ? 0 : i;
 }
 
 static bool host_valid(const char *text, size_t len)
 {
+    uint64_t port;
     if (!len || len > HOST_MAX)
         return false;
-    size_t i = 0;
-    if (text[0] == '[') {
-        i = 1;
-        while (i < len && (isxdigit((unsigned char)text[i]) || text[i] == ':' || text[i] == '.'))
-            i++;
-        if (i == len || text[i] != ']' || i == 1)
-            return false;
-        i++;
-    } else {
-        while (i < len && (isalnum((unsigned char)text[i]) || text[i] == '-' || text[i] == '.'))
-            i++;
-        if (!i || text[0] == '-' || text[0] == '.')
-            return false;
-    }
-    if (i == len)
-        return true;
-    uint64_t port;
-    return text[i] == ':' && !mrp_parse_uint(&port, text + i + 1, len - i - 1, 65535) && port > 0;
+    size_t n = host_name_length(text, len);
+    if (!n || n == len)
+        return n > 0;
+    return text[n] == ':' && !mrp_parse_uint(&port, text + n + 1, len - n - 1, 65535) && port > 0;
 }
 
 /* The first part of a name is a host if it looks like one; otherwise the name is Docker Hub's. */
@@ -185,9 +195,9 @@ static int parse_registry(struct ref *out, const char *text, struct mrp_error *e
         out->tag = mrp_strndup(colon + 1, len);
         n = (size_t)(colon - rest);
     }
-    if (n && rest[n - 1] == '/' && !out->tag && !out->digest) {
+    if (!out->tag && !out->digest && (!n || rest[n - 1] == '/')) {
         out->prefix = true;
-        n--;
+        n -= n ? 1 : 0;
     }
     bool bare = out->prefix && !n;
     if (!bare && !repo_valid(rest, n))

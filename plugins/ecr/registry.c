@@ -169,6 +169,52 @@ int registry_delete(struct repo *repo, const char *ref, struct mrp_error *err)
     return host_error(&resp, repo->host, what, err);
 }
 
+/* How many tags of the repository name the digest: counted by HEADs, which is slow but safe. */
+struct sharing {
+    struct repo *repo;
+    const char *digest;
+    unsigned count;
+};
+
+static int count_sharing(void *arg, const char *tag, struct mrp_error *err)
+{
+    struct sharing *s = arg;
+    if (s->count > 1)
+        return 0;
+    struct found found;
+    int rc = registry_head(&found, s->repo, tag, NULL, err);
+    if (!rc && found.exists && !strcmp(found.digest, s->digest))
+        s->count++;
+    return rc;
+}
+
+int registry_untag(struct repo *repo, const char *tag, struct mrp_error *err)
+{
+    mrp_auto(mrp_free_str) char *what = what_text("delete", repo, tag);
+    mrp_auto(mrp_http_response_done) struct mrp_http_response resp = {0};
+    int rc = manifest_call(&resp, repo, "DELETE", tag, what, NULL, NULL, err);
+    if (rc)
+        return rc;
+    if (resp.status == 404 || (resp.status >= 200 && resp.status < 300))
+        return 0;
+    if (resp.status != 400 && resp.status != 405)
+        return host_error(&resp, repo->host, what, err);
+    struct found found;
+    rc = registry_head(&found, repo, tag, NULL, err);
+    if (rc || !found.exists)
+        return rc;
+    struct sharing sharing = {repo, found.digest, 0};
+    rc = registry_tags(repo, count_sharing, &sharing, err);
+    if (!rc && sharing.count > 1) {
+        mrp_fail(err, MRP_E_CONFLICT,
+                 "%s: this registry deletes images, not tags, and %s has "
+                 "other tags",
+                 what, found.digest);
+        return mrp_hint(err, "remove it with the registry's own means");
+    }
+    return rc ? rc : registry_delete(repo, found.digest, err);
+}
+
 static int referrers_once(struct manifest **out,
                           struct repo *repo,
                           const char *digest,

@@ -36,6 +36,10 @@ int registry_put(struct repo *repo,
 /** DELETE of a manifest by digest or a tag. */
 int registry_delete(struct repo *repo, const char *ref, struct mrp_error *err) MRP_NODISCARD;
 
+/** Take a tag away. Registries that delete only by digest lose the manifest too, unless another tag
+ * of the repository names it. */
+int registry_untag(struct repo *repo, const char *tag, struct mrp_error *err) MRP_NODISCARD;
+
 int registry_has_blob(bool *out,
                       struct repo *repo,
                       const char *digest,

@@ -1,6 +1,6 @@
 /* Turns what `docker save` writes into an image layout with compressed layers. */
-#include "archive.h"
 #include "ref.h"
+#include "tarball.h"
 #include "unpack.h"
 
 #include <mrpipe/auto.h>

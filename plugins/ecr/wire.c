@@ -11,13 +11,28 @@
 
 enum { LOGIN_TRIES = 3 };
 
-static void count(struct tally *tally, const struct mrp_http_response *resp)
+/* The engine counts a redirect as a try; it is a request, but nothing was tried again. */
+static void count(struct tally *tally, const struct mrp_http_response *resp, const char *url)
 {
     if (!tally)
         return;
-    unsigned tries = resp->tries ? resp->tries : 1;
-    tally->requests += tries;
-    tally->retries += tries - 1;
+    unsigned hops = resp->url && strcmp(resp->url, url) != 0 ? 2 : 1;
+    tally->requests += resp->tries > 1 ? resp->tries : 1;
+    tally->retries += resp->tries > hops ? resp->tries - hops : 0;
+}
+
+/* The engine paces by these names; ECR's published rates are known to it. */
+static const char *bucket(const struct host *h, enum api api)
+{
+    static const char *const plain[API_COUNT] = {"registry:read",     "registry:blob",
+                                                 "registry:post",     "registry:put",
+                                                 "registry:manifest", "registry:list"};
+    static const char *const ecr[API_COUNT] = {
+        [API_POST] = "ecr:InitiateLayerUpload",
+        [API_PUT] = "ecr:CompleteLayerUpload",
+        [API_MANIFEST] = "ecr:PutImage",
+    };
+    return h->ecr && ecr[api] ? ecr[api] : plain[api];
 }
 
 static int send_once(struct mrp_http_response *resp,
@@ -50,13 +65,10 @@ static int send_once(struct mrp_http_response *resp,
                                          .max_body = c->max_body,
                                          .flags = c->flags,
                                          .stall_ms = c->stall_ms,
+                                         .api = bucket(h, c->api),
                                          .what = c->what};
-    struct gate *gate = &h->gates[c->api];
-    int rc = gate_enter(gate, h->hub->http, err);
-    if (rc)
-        return rc;
     struct mrp_http_call *running = NULL;
-    rc = mrp_http_start(&running, resp, h->hub->http, &req, err);
+    int rc = mrp_http_start(&running, resp, h->hub->http, &req, err);
     if (!rc) {
         if (c->handle)
             *c->handle = running;
@@ -65,9 +77,7 @@ static int send_once(struct mrp_http_response *resp,
             *c->handle = NULL;
         mrp_http_call_free(&running);
     }
-    gate_leave(gate, h->hub->http,
-               rc == MRP_E_NET || resp->tries > 1 || resp->status == 429 || resp->status == 503);
-    count(c->tally, resp);
+    count(c->tally, resp, url);
     return rc;
 }
 

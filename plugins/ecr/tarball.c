@@ -1,5 +1,5 @@
 /* Tar archives of OCI layouts, read and written with libarchive. */
-#include "archive.h"
+#include "tarball.h"
 #include "unpack.h"
 
 #include <mrpipe/auto.h>

@@ -1,6 +1,6 @@
 /* Image archives: unpacked into a private layout folder, and packed from one. */
-#ifndef ECR_ARCHIVE_H
-#define ECR_ARCHIVE_H
+#ifndef ECR_TARBALL_H
+#define ECR_TARBALL_H
 
 #include "layout.h"
 

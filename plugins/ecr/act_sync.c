@@ -1,0 +1,169 @@
+/* ecr/sync: whole repositories or registries, by selection of repositories and tags. */
+#include "actions.h"
+#include "sync.h"
+
+#include <mrpipe/auto.h>
+#include <mrpipe/json.h>
+#include <mrpipe/text.h>
+#include <mrpipe/time.h>
+
+#include <string.h>
+
+static const char *const referrers_choices[] = {"yes", "no", "always", NULL};
+static const char *const delete_choices[] = {"none", "extra", NULL};
+
+const struct mrp_option ecr_sync_options[] = {
+    {"from", MRP_STRING(struct ecr_sync, from), .flags = MRP_REQUIRED,
+     .help = "HOST/REPOSITORY, or HOST or HOST/PREFIX/ together with `repositories`"},
+    {"repositories", MRP_LIST(struct ecr_sync, repositories),
+     .help = "globs of repository names: all that match are synchronised"},
+    {"to", MRP_LIST(struct ecr_sync, to), .help = "HOST/REPOSITORY, or HOST/PREFIX/ for many"},
+    {"to-regions", MRP_LIST(struct ecr_sync, to_regions),
+     .help = "regions: same account and repository names there (default: regions.secondary)"},
+    {"account", MRP_STRING(struct ecr_sync, account),
+     .help = "account of to-regions (default: the source's, or the caller's)"},
+    {"tags", MRP_LIST(struct ecr_sync, tags), .help = "globs; default: all tags"},
+    {"exclude", MRP_LIST(struct ecr_sync, exclude), .help = "globs of tags to leave out"},
+    {"regex", MRP_STRING(struct ecr_sync, regex),
+     .help = "only tags that match this extended regular expression"},
+    {"semver", MRP_STRING(struct ecr_sync, semver),
+     .help = "only versions in this range, as \">=1.2 <2\" or ^1.4"},
+    {"newest", MRP_INT(struct ecr_sync, newest), .fallback = "0", .min = 0, .max = 1000000,
+     .help = "only so many: by version with `semver`, else by push date; 0: all"},
+    {"pushed-within", MRP_DURATION(struct ecr_sync, pushed_within), .fallback = "0",
+     .help = "only tags pushed in this time before now (ECR sources)"},
+    {"delete", MRP_ENUM(struct ecr_sync, remove), .choices = delete_choices, .fallback = "none",
+     .help = "extra: remove selected tags that the source does not have"},
+    {"delete-limit", MRP_INT(struct ecr_sync, delete_limit), .fallback = "10", .min = 0, .max = 100,
+     .help = "refuse to remove more than this percentage of a repository's tags"},
+    {"force", MRP_BOOL(struct ecr_sync, force), .fallback = "no",
+     .help = "remove beyond the limit"},
+    {"platforms", MRP_LIST(struct ecr_sync, platforms),
+     .help = "only these platforms of an index, as linux/arm64 (default: all)"},
+    {"referrers", MRP_ENUM(struct ecr_sync, referrers), .choices = referrers_choices,
+     .fallback = "yes", .help = "signatures and the like: with what is copied, never, or always"},
+    {"foreign-layers", MRP_BOOL(struct ecr_sync, foreign), .fallback = "no",
+     .help = "copy layers that are marked as not for distribution"},
+    {"create", MRP_BOOL(struct ecr_sync, create), .fallback = "yes",
+     .help = "make missing ECR repositories, with the source's settings"},
+    {"insecure", MRP_BOOL(struct ecr_sync, insecure), .fallback = "no",
+     .help = "allow plain http to any registry"},
+    {"parallel", MRP_INT(struct ecr_sync, parallel), .fallback = "64", .min = 1, .max = 512,
+     .help = "blobs in flight, and connections to one host"},
+    {"parallel-large", MRP_INT(struct ecr_sync, parallel_big), .fallback = "8", .min = 1, .max = 64,
+     .help = "blobs over 128 KiB in flight; each takes about 2 MiB of memory"},
+    {"bandwidth", MRP_SIZE(struct ecr_sync, bandwidth), .fallback = "0",
+     .help = "bytes per second for the whole stage, both directions; 0: no limit"},
+    {0},
+};
+
+const struct mrp_output_info ecr_sync_outputs[] = {
+    {"images", "list", "what was copied, as ecr/copy reports it"},
+    {"summary", "map", "repositories, tags, unchanged, copied, deleted"},
+    {0},
+};
+
+static struct selection selection_of(const struct ecr_sync *o)
+{
+    struct selection how = {.globs = o->tags,
+                            .exclude = o->exclude,
+                            .regex = o->regex && *o->regex ? o->regex : NULL,
+                            .semver = o->semver && *o->semver ? o->semver : NULL,
+                            .newest = o->newest};
+    if (o->pushed_within > 0)
+        how.pushed_after_ms = mrp_wall_ms() - o->pushed_within;
+    return how;
+}
+
+int ecr_sync_check(const void *opt, const char **bad, struct mrp_error *err)
+{
+    const struct ecr_sync *o = opt;
+    const struct selection how = selection_of(o);
+    *bad = how.semver ? "semver" : "regex";
+    int rc = selection_check(&how, err);
+    if (rc)
+        return rc;
+    *bad = "to-regions";
+    for (char **region = o->to_regions; region && *region; region++)
+        if (!mrp_aws_is_region(*region))
+            return mrp_fail(err, MRP_E_CONFIG, "`%.60s` is no region", *region);
+    *bad = NULL;
+    return 0;
+}
+
+static int outputs(struct sync *s, struct mrp_error *err)
+{
+    json_t *sum =
+        json_pack("{s:I, s:I, s:I, s:I, s:I}", "repositories", (json_int_t)s->repositories, "tags",
+                  (json_int_t)s->tags, "unchanged", (json_int_t)s->unchanged, "copied",
+                  (json_int_t)s->copied, "deleted", (json_int_t)s->deleted);
+    if (!sum)
+        return mrp_fail(err, MRP_E_NOMEM, "sync");
+    int rc = mrp_output(s->copier->hub->stage, "summary", sum, err);
+    json_t *list = copier_report(s->copier);
+    if (rc || !list)
+        return rc ? rc : mrp_fail(err, MRP_E_NOMEM, "sync");
+    return mrp_output(s->copier->hub->stage, "images", list, err);
+}
+
+static int act(void *opt,
+               struct mrp_stage *stage,
+               enum sync_mode mode,
+               enum mrp_result *result,
+               struct mrp_error *err)
+{
+    const struct ecr_sync *o = opt;
+    const struct hub_options how = {.insecure = o->insecure,
+                                    .parallel = (unsigned)o->parallel,
+                                    .parallel_big = (unsigned)o->parallel_big,
+                                    .bandwidth = o->bandwidth};
+    const struct copy_options copy = {.platforms = o->platforms,
+                                      .referrers = o->referrers,
+                                      .foreign = o->foreign,
+                                      .create = o->create,
+                                      .dry = mode != SYNC_RUN};
+    mrp_auto(hub_free) struct hub *hub = NULL;
+    mrp_auto(copier_free) struct copier *c = NULL;
+    int rc = hub_new(&hub, stage, &how, err);
+    if (!rc)
+        rc = copier_new(&c, hub, &copy, err);
+    if (rc)
+        return rc;
+    struct sync s = {.copier = c,
+                     .from = o->from,
+                     .repositories_like = o->repositories,
+                     .where = {.to = o->to, .regions = o->to_regions, .account = o->account},
+                     .select = selection_of(o),
+                     .remove = o->remove == 1,
+                     .delete_limit = o->delete_limit,
+                     .force = o->force,
+                     .mode = mode};
+    if (!mrp_strv_len(o->to) && !mrp_strv_len(o->to_regions))
+        s.where.regions = mrp_stage_secondaries(stage);
+    rc = sync_run(&s, err);
+    if (rc)
+        return rc;
+    *result = s.changed ? MRP_CHANGED : MRP_UNCHANGED;
+    return outputs(&s, err);
+}
+
+int ecr_sync_plan(void *opt,
+                  struct mrp_stage *stage,
+                  enum mrp_result *result,
+                  struct mrp_error *err)
+{
+    return act(opt, stage, SYNC_PLAN, result, err);
+}
+
+int ecr_sync_run(void *opt, struct mrp_stage *stage, enum mrp_result *result, struct mrp_error *err)
+{
+    return act(opt, stage, mrp_stage_dry_run(stage) ? SYNC_PLAN : SYNC_RUN, result, err);
+}
+
+int ecr_sync_verify(void *opt,
+                    struct mrp_stage *stage,
+                    enum mrp_result *result,
+                    struct mrp_error *err)
+{
+    return act(opt, stage, SYNC_VERIFY, result, err);
+}

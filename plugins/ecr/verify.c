@@ -1,0 +1,151 @@
+/* Walks images at their destinations and reports every part that is missing or different. */
+#include "verify.h"
+
+#include <mrpipe/auto.h>
+#include <mrpipe/json.h>
+#include <mrpipe/text.h>
+
+#include <string.h>
+
+struct walk {
+    struct job *job;
+    size_t dest;
+    bool referrers;
+    json_t *differences;
+};
+
+static int nomem(struct mrp_error *err)
+{
+    return mrp_fail(err, MRP_E_NOMEM, "verify");
+}
+
+static int
+differ(const struct walk *w, const char *digest, const char *problem, struct mrp_error *err)
+{
+    const struct job_dest *d = &w->job->dests[w->dest];
+    mrp_auto(mrp_free_str) char *image =
+        end_ref(&w->job->route->dst[w->dest], d->tag ? d->tag : w->job->digest);
+    json_t *j =
+        image ? json_pack("{s:s, s:s, s:s}", "image", image, "digest", digest, "problem", problem)
+              : NULL;
+    w->job->dests[w->dest].changed = true;
+    return json_array_append_new(w->differences, j) ? nomem(err) : 0;
+}
+
+static int check_blob(const struct walk *w, const struct desc *d, struct mrp_error *err)
+{
+    struct end *dst = &w->job->route->dst[w->dest];
+    bool there = false;
+    if (d->foreign)
+        return 0;
+    if (dst->layout) {
+        there = layout_has_blob(dst->layout, d->digest, d->size);
+    } else {
+        int rc = registry_has_blob(&there, dst->repo, d->digest, NULL, err);
+        if (rc)
+            return rc;
+    }
+    return there ? 0 : differ(w, d->digest, "blob missing", err);
+}
+
+static int check_tree(const struct walk *w, const char *digest, int depth, struct mrp_error *err)
+{
+    struct end *dst = &w->job->route->dst[w->dest];
+    struct found found;
+    int rc = end_head(&found, dst, digest, NULL, err);
+    if (rc)
+        return rc;
+    if (!found.exists)
+        return differ(w, digest, "manifest missing", err);
+    mrp_auto(manifest_free) struct manifest *m = NULL;
+    if ((rc = end_get(&m, dst, digest, digest, NULL, err)))
+        return rc;
+    if (depth > MANIFEST_DEPTH_MAX)
+        return mrp_fail(err, MRP_E_REMOTE, "index %s: too many levels", digest);
+    for (size_t i = 0; !rc && i < m->count; i++)
+        rc = m->index ? check_tree(w, m->items[i].digest, depth + 1, err)
+                      : check_blob(w, &m->items[i], err);
+    return rc;
+}
+
+/* The referrers that an end knows: its API, or the fallback tag. NULL in *out: none. */
+static int
+list_referrers(struct manifest **out, struct end *end, const char *digest, struct mrp_error *err)
+{
+    int rc = end->repo ? registry_referrers(out, end->repo, digest, NULL, err) : 0;
+    if (rc || *out)
+        return rc;
+    mrp_auto(mrp_free_str) char *tag = mrp_strf("sha256-%s", strchr(digest, ':') + 1);
+    struct found found;
+    rc = tag ? end_head(&found, end, tag, NULL, err) : nomem(err);
+    return rc || !found.exists ? rc : end_get(out, end, tag, NULL, NULL, err);
+}
+
+static int check_referrers(const struct walk *w, struct mrp_error *err)
+{
+    struct route *route = w->job->route;
+    mrp_auto(manifest_free) struct manifest *here = NULL;
+    mrp_auto(manifest_free) struct manifest *there = NULL;
+    int rc = list_referrers(&here, &route->src, w->job->digest, err);
+    if (!rc && here)
+        rc = list_referrers(&there, &route->dst[w->dest], w->job->digest, err);
+    for (size_t i = 0; !rc && here && i < here->count; i++) {
+        bool found = false;
+        for (size_t k = 0; there && !found && k < there->count; k++)
+            found = !strcmp(here->items[i].digest, there->items[k].digest);
+        if (!found)
+            rc = differ(w, here->items[i].digest, "referrer missing", err);
+    }
+    static const char *const suffixes[] = {".sig", ".att", ".sbom"};
+    for (size_t i = 0; !rc && i < MRP_COUNT(suffixes); i++) {
+        mrp_auto(mrp_free_str) char *tag =
+            mrp_strf("sha256-%s%s", strchr(w->job->digest, ':') + 1, suffixes[i]);
+        struct found a;
+        struct found b;
+        rc = tag ? end_head(&a, &route->src, tag, NULL, err) : nomem(err);
+        if (!rc && a.exists)
+            rc = end_head(&b, &route->dst[w->dest], tag, NULL, err);
+        if (!rc && a.exists && (!b.exists || strcmp(a.digest, b.digest) != 0))
+            rc = differ(w, a.digest, b.exists ? "cosign tag differs" : "cosign tag missing", err);
+    }
+    return rc;
+}
+
+static int walk_task(void *arg, struct mrp_error *err)
+{
+    const struct walk *w = arg;
+    int rc = check_tree(w, w->job->digest, 0, err);
+    return rc || !w->referrers ? rc : check_referrers(w, err);
+}
+
+static int walk_job(struct job *job, bool referrers, json_t *differences, struct mrp_error *err)
+{
+    struct walk walks[DESTINATIONS_MAX];
+    mrp_auto(mrp_group_free) struct mrp_group *group = NULL;
+    int rc = mrp_group_new(&group, job->route->copier->hub->http, 0, err);
+    for (size_t i = 0; !rc && i < job->route->count; i++) {
+        struct job_dest *d = &job->dests[i];
+        walks[i] = (struct walk){job, i, referrers, differences};
+        if (d->changed)
+            rc = differ(&walks[i], job->digest, d->had[0] ? "another digest" : "missing", err);
+        else
+            rc = mrp_group_spawn(group, walk_task, &walks[i], err);
+    }
+    struct mrp_error other = {0};
+    int wait_rc = group ? mrp_group_wait(group, &other) : 0;
+    if (!rc && wait_rc) {
+        *err = other;
+        rc = wait_rc;
+    }
+    return rc;
+}
+
+int verify_deep(struct copier *c, bool referrers, json_t *differences, struct mrp_error *err)
+{
+    for (struct job *job = c->jobs; job; job = job->next) {
+        int rc = walk_job(job, referrers, differences, err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
