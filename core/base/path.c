@@ -83,7 +83,10 @@ static char *real_part(const char *path)
 
 int mrp_path_inside(char **out, const char *root, const char *rel, struct mrp_error *err)
 {
-    mrp_auto(mrp_free_str) char *clean_root = mrp_path_join("/", root);
+    mrp_auto(mrp_free_str) char *here = root[0] == '/' ? mrp_strdup("/") : getcwd(NULL, 0);
+    if (!here)
+        return mrp_fail_errno(err, "find the current folder");
+    mrp_auto(mrp_free_str) char *clean_root = mrp_path_join(here, root);
     mrp_auto(mrp_free_str) char *path = clean_root ? mrp_path_join(clean_root, rel) : NULL;
     if (!path)
         return mrp_fail(err, MRP_E_NOMEM, "path %s", rel);
@@ -98,7 +101,7 @@ int mrp_path_inside(char **out, const char *root, const char *rel, struct mrp_er
     if (!real)
         return mrp_fail_errno(err, "open %s", path);
     /* A part of the path may not exist yet; what exists must not lead out by a symbolic link. */
-    if (!below(real_root, real) && !below(real, real_root))
+    if (!below(real_root, real))
         return mrp_fail(err, MRP_E_CONFIG, "path %s leaves %s through a symbolic link", rel,
                         clean_root);
     *out = mrp_take_str(&path);

@@ -61,6 +61,24 @@ static void inside(void **state)
     assert_int_equal(mrp_path_inside(&no, root, "/etc/passwd", &err), MRP_E_CONFIG);
     assert_int_equal(mrp_path_inside(&no, root, "out/passwd", &err), MRP_E_CONFIG);
     assert_null(no);
+    mrp_auto(mrp_free_str) char *up = mrp_strf("%s/up", root);
+    assert_int_equal(symlink("/", up), 0);
+    assert_int_equal(mrp_path_inside(&no, root, "up/new", &err), MRP_E_CONFIG);
+    assert_null(no);
+}
+
+static void inside_relative_root(void **state)
+{
+    struct mrp_error err;
+    char *out = NULL;
+    mrp_auto(mrp_free_str) char *before = getcwd(NULL, 0);
+    assert_int_equal(chdir(*state), 0);
+    assert_int_equal(mrp_path_inside(&out, ".", "../x", &err), MRP_E_CONFIG);
+    assert_null(out);
+    assert_int_equal(mrp_path_inside(&out, ".", "x", &err), 0);
+    assert_true(out[0] == '/');
+    free(out);
+    assert_int_equal(chdir(before), 0);
 }
 
 static void folders(void **state)
@@ -81,6 +99,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(write_and_read, setup, teardown),
         cmocka_unit_test(joined),
         cmocka_unit_test_setup_teardown(inside, setup, teardown),
+        cmocka_unit_test_setup_teardown(inside_relative_root, setup, teardown),
         cmocka_unit_test_setup_teardown(folders, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
