@@ -224,39 +224,54 @@ static int add_field(struct curl_slist **list, const char *name, const char *val
     return 0;
 }
 
-/* The fields of this try: the caller's, what `prepare` makes of them, and those curl must not add.
- */
-static int make_fields(struct mrp_http_call *call, struct mrp_error *err)
+static int out_of_memory(const struct mrp_http_call *call, struct mrp_error *err)
+{
+    return mrp_fail(err, MRP_E_NOMEM, "%s", call->what);
+}
+
+/* What the caller gave, without what a stranger must not see. */
+static int copy_fields(struct mrp_headers *out, const struct mrp_http_call *call)
 {
     bool trusted = !call->left_home || (call->flags & MRP_HTTP_TRUST_REDIRECT);
-    struct mrp_headers fields = {0};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < call->given.count; i++)
         if (trusted || !is_private(call->given.list[i].name))
-            rc = mrp_headers_add(&fields, call->given.list[i].name, call->given.list[i].value);
-    if (rc)
-        rc = mrp_fail(err, MRP_E_NOMEM, "%s", call->what);
-    if (rc == 0 && call->prepare && !call->left_home)
-        rc = call->prepare(call->prepare_arg, &fields, err);
-    bool type = false;
-    bool expect = false;
-    for (size_t i = 0; rc == 0 && i < fields.count; i++) {
-        type = type || strcasecmp(fields.list[i].name, "Content-Type") == 0;
-        expect = expect || strcasecmp(fields.list[i].name, "Expect") == 0;
-        if (add_field(&call->fields, fields.list[i].name, fields.list[i].value) != 0)
-            rc = mrp_fail(err, MRP_E_NOMEM, "%s", call->what);
-    }
-    mrp_headers_done(&fields);
-    if (rc)
-        return rc;
-    const char *const off[] = {type ? NULL : "Content-Type:", expect ? NULL : "Expect:"};
-    for (size_t i = 0; i < MRP_COUNT(off); i++) {
-        struct curl_slist *longer = off[i] ? curl_slist_append(call->fields, off[i]) : call->fields;
-        if (off[i] && !longer)
-            return mrp_fail(err, MRP_E_NOMEM, "%s", call->what);
+            rc = mrp_headers_add(out, call->given.list[i].name, call->given.list[i].value);
+    return rc;
+}
+
+/* curl adds these by itself unless they are there, or told to be off. */
+static int switch_off(struct mrp_http_call *call, const struct mrp_headers *fields)
+{
+    static const struct {
+        const char *name;
+        const char *off;
+    } table[] = {{"Content-Type", "Content-Type:"}, {"Expect", "Expect:"}};
+    for (size_t i = 0; i < MRP_COUNT(table); i++) {
+        if (mrp_headers_get(fields, table[i].name))
+            continue;
+        struct curl_slist *longer = curl_slist_append(call->fields, table[i].off);
+        if (!longer)
+            return -1;
         call->fields = longer;
     }
     return 0;
+}
+
+/* The fields of this try: the caller's, and what `prepare` makes of them. */
+static int make_fields(struct mrp_http_call *call, struct mrp_error *err)
+{
+    struct mrp_headers fields = {0};
+    int rc = copy_fields(&fields, call) == 0 ? 0 : out_of_memory(call, err);
+    if (rc == 0 && call->prepare && !call->left_home)
+        rc = call->prepare(call->prepare_arg, &fields, err);
+    for (size_t i = 0; rc == 0 && i < fields.count; i++)
+        if (add_field(&call->fields, fields.list[i].name, fields.list[i].value) != 0)
+            rc = out_of_memory(call, err);
+    if (rc == 0 && switch_off(call, &fields) != 0)
+        rc = out_of_memory(call, err);
+    mrp_headers_done(&fields);
+    return rc;
 }
 
 static bool sends_body(const char *method)

@@ -53,6 +53,14 @@ static size_t scheme_len(const char *s)
     return strncmp(s + n, "://", 3) == 0 ? n : 0;
 }
 
+static bool host_char(char c, bool v6)
+{
+    if (v6)
+        return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' ||
+               c == '.';
+    return is_alpha(c) || is_digit(c) || c == '-' || c == '.' || c == '_';
+}
+
 static bool host_ok(const char *host, size_t n)
 {
     if (n == 0 || n > 255)
@@ -60,14 +68,9 @@ static bool host_ok(const char *host, size_t n)
     bool v6 = host[0] == '[';
     if (v6 && (n < 4 || host[n - 1] != ']'))
         return false;
-    for (size_t i = v6 ? 1 : 0; i < (v6 ? n - 1 : n); i++) {
-        char c = host[i];
-        bool ok = v6 ? is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') ||
-                           c == ':' || c == '.'
-                     : is_alpha(c) || is_digit(c) || c == '-' || c == '.' || c == '_';
-        if (!ok)
+    for (size_t i = v6 ? 1 : 0; i < (v6 ? n - 1 : n); i++)
+        if (!host_char(host[i], v6))
             return false;
-    }
     return true;
 }
 

@@ -146,7 +146,8 @@ static void handle(void *arg, struct hit *hit)
         ssize_t n = read(release[0], &c, 1);
         hit->close = n <= 0;
     } else if (mrp_starts(path, "/status/")) {
-        answer(hit, atoi(path + 8), "X-A: 1\r\nX-A: 2\r\nX-Empty:\r\n",
+        answer(hit, (path[8] - '0') * 100 + (path[9] - '0') * 10 + path[10] - '0',
+               "X-A: 1\r\nX-A: 2\r\nX-Empty:\r\n",
                "{\"errors\":[{\"code\":\"DENIED\",\"message\":\"no\\nway\"}]}");
     } else {
         answer(hit, 200, "X-Answer: yes\r\n", "hello");
