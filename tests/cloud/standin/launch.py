@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent.parent
 GIVEN_UP = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SECURITY_TOKEN")
 
 
+# The server is a child of this process: it can be waited for, and its id is not given away before that.
 def start(parent: int, regions: str, mount: bool) -> dict[str, str]:
     folder = tempfile.mkdtemp(prefix="mrpipe-cloud-")
     log = os.path.join(folder, "server.log")
@@ -40,6 +41,8 @@ def start(parent: int, regions: str, mount: bool) -> dict[str, str]:
             sys.stderr.write(Path(log).read_text(errors="replace"))
         sys.exit(1)
     found = json.loads(text)
+    around = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+    found["NO_PROXY"] = found["no_proxy"] = ",".join(filter(None, [around, "127.0.0.1", "localhost"]))
     found["PATH"] = f"{HERE / 'bin'}:{sys.prefix}/bin:{os.environ.get('PATH', '/usr/bin:/bin')}"
     return found
 
@@ -72,7 +75,9 @@ def main() -> int:
         try:
             return run(options.run, found)
         finally:
-            os.kill(int(found["MRPIPE_CLOUD_PID"]), signal.SIGTERM)
+            pid = int(found["MRPIPE_CLOUD_PID"])
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
     for name, value in found.items():
         print(f"export {name}={shlex.quote(value)}")
     print(f"unset {' '.join(GIVEN_UP)}")
