@@ -35,6 +35,7 @@ struct walk {
     const struct mrp_pattern *pattern;
     size_t found; /* by this pattern */
     size_t folders;
+    struct stat runs; /* mrpipe's own folder, never packed; st_nlink 0: none */
     struct mrp_error *err;
 };
 
@@ -188,6 +189,8 @@ static int enter(struct walk *w,
             return MRP_OK;
     }
     if (!S_ISDIR(st.st_mode))
+        return MRP_OK;
+    if (w->runs.st_nlink > 0 && st.st_dev == w->runs.st_dev && st.st_ino == w->runs.st_ino)
         return MRP_OK;
     struct above here = {up, st.st_dev, st.st_ino, up ? up->depth + 1 : 0};
     for (const struct above *a = up; a; a = a->up)
@@ -417,6 +420,22 @@ static int add_added(struct walk *w, char *const *roots, struct mrp_error *err)
     return MRP_OK;
 }
 
+/* The folder of all runs (.mrpipe, or the parent of this run's): it grows while it is packed. */
+static void find_runs(struct walk *w)
+{
+    const char *own = mrp_stage_rundir(w->stage);
+    const char *mark = strstr(own, "/.mrpipe/");
+    mrp_auto(mrp_free_str) char *path =
+        mark ? mrp_strndup(own, (size_t)(mark - own) + strlen("/.mrpipe"))
+             : mrp_path_join(own, "..");
+    struct stat work;
+    bool is_work = path && stat(path, &w->runs) == 0 &&
+                   stat(mrp_stage_workdir(w->stage), &work) == 0 && work.st_dev == w->runs.st_dev &&
+                   work.st_ino == w->runs.st_ino;
+    if (is_work && stat(own, &w->runs) != 0)
+        w->runs.st_nlink = 0;
+}
+
 static int nothing(const struct mrp_pack_spec *spec, size_t folders, struct mrp_error *err)
 {
     struct mrp_buf names = MRP_BUF_INIT(300);
@@ -444,6 +463,7 @@ int mrp_pack_collect(struct mrp_pack_list *out,
     int rc = find_roots(&roots, stage, spec, err);
     if (rc)
         return rc;
+    find_runs(&w);
     mrp_auto(mrp_free_str) char *memory = calloc(patterns + 1, sizeof(size_t));
     size_t *found = (size_t *)(void *)memory;
     if (!found)

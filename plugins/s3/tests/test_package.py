@@ -217,6 +217,17 @@ def test_many_entries_use_zip64(host, tmp_path):
     subprocess.run(["unzip", "-tqq", done.outputs["file"]], check=True)
 
 
+@pytest.mark.parametrize("runs", [".mrpipe/runs", "state"])
+def test_own_folder_is_left_out(host, runs):
+    host.write("a.txt", "a")
+    host.runs = host.work / runs
+    for expected in ("changed", "unchanged"):
+        host.new_run()
+        host.write(f"{runs}/run-{host.number}/events.jsonl", str(host.number))
+        done = host("package", artifacts=block("**/*")).ok(expected)
+        assert names(done.outputs["file"]) == ["a.txt"]
+
+
 def test_stopped(host):
     for i in range(20):
         host.write(f"f{i}", os.urandom(1 << 20))
