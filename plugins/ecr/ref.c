@@ -301,8 +301,10 @@ bool ecr_name_parse(struct ecr_name *out, const char *host)
     if (!*rest || strlen(rest) >= sizeof n.suffix || strchr(rest, ':'))
         return false;
     mrp_copy(n.suffix, sizeof n.suffix, rest);
-    if (n.dual ? !mrp_starts(rest, "on.")
-               : !mrp_starts(rest, "amazonaws.com") && strcmp(rest, mrp_aws_suffix(n.region)) != 0)
+    /* The credentials go there, so the whole suffix must be AWS's own. */
+    bool own = n.dual ? !strcmp(rest, "on.aws") || !strcmp(rest, "on.amazonwebservices.com.cn")
+                      : !strcmp(rest, mrp_aws_suffix(n.region));
+    if (!own)
         return false;
     *out = n;
     return true;
