@@ -234,17 +234,6 @@ pull_write(void *arg, const struct mrp_http_response *head, const char *data, si
     return mrp_band_feed(&p->band, data, len, &p->err) ? MRP_HTTP_ABORT : (long)len;
 }
 
-static int pull_restart(void *arg)
-{
-    struct pulling *p = arg;
-    if (mrp_hub_bytes(p->hub))
-        return -1; /* the destinations have begun */
-    p->band = (struct mrp_band){.side_band = p->band.side_band, .pack = pull_pack, .arg = p};
-    p->err = (struct mrp_error){0};
-    p->typed = false;
-    return 0;
-}
-
 static int pull_run(struct mrp_end *end,
                     struct pulling *p,
                     struct mrp_http_response *resp,
@@ -289,7 +278,8 @@ static int http_pull(struct mrp_end *end,
                                      .rewind = mrp_pull_body_rewind,
                                      .arg = &body,
                                      .length = (int64_t)mrp_pull_body_length(&body)};
-    struct mrp_http_sink sink = {.write = pull_write, .restart = pull_restart, .arg = &p};
+    /* Once a byte came the whole round is done again, with the refs read anew. */
+    struct mrp_http_sink sink = {.write = pull_write, .arg = &p};
     struct mrp_http_request req = {.method = "POST",
                                    .url = url,
                                    .headers = heads.list,

@@ -47,6 +47,7 @@ struct mrp_pair {
     uint64_t lfs;
     struct mrp_error err; /* the source's, or of a guard */
     bool failed;
+    bool pause; /* before the next round: a server was in trouble */
 };
 
 struct mrp_mirror {

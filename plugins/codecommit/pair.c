@@ -150,6 +150,10 @@ prepare_lane(struct mrp_pair *pair, struct mrp_lane *lane, int try, struct mrp_e
         rc = err->code;
     if (!rc && try == 0)
         lane->was_empty = lane->refs.count == 0;
+    if (!rc && try == 0 && pair->refs.odd_names)
+        mrp_log(m->session.stage, MRP_WARN,
+                "%s: refs whose names git itself refuses could not be mirrored",
+                pair->source->text);
     if (!rc)
         rc = mrp_plan_make(&lane->plan, &pair->refs, &lane->refs, &m->policy, err);
     if (rc)
@@ -309,7 +313,8 @@ static void judge(struct mrp_pair *pair, struct mrp_lane *lane, int try)
     if (!lane->failed)
         set_head(pair, lane);
     if (!open && !lane->failed) {
-        lane->over = true;
+        /* A server that reports nothing is believed only after its list shows the new refs. */
+        lane->over = mrp_refs_can(&lane->refs, "report-status");
         return;
     }
     if (lane->failed && (!may_retry(lane) || try + 1 == TRIES)) {
@@ -320,6 +325,7 @@ static void judge(struct mrp_pair *pair, struct mrp_lane *lane, int try)
     if (lane->failed)
         mrp_log(pair->mirror->session.stage, MRP_INFO, "%s: try again after: %s", lane->end->text,
                 lane->err.msg);
+    pair->pause = pair->pause || lane->failed;
     lane->failed = false;
     lane->err = (struct mrp_error){0};
 }
@@ -355,7 +361,8 @@ static int rounds(struct mrp_pair *pair, struct mrp_error *err)
 {
     struct mrp_mirror *m = pair->mirror;
     for (int try = 0; try < TRIES; try++) {
-        int rc = try ? mrp_http_sleep(m->session.http, 100 << (2 * try), err) : MRP_OK;
+        int rc = pair->pause ? mrp_http_sleep(m->session.http, 50 << (2 * try), err) : MRP_OK;
+        pair->pause = false;
         if (!rc)
             rc = list_all(pair, err);
         if (rc)

@@ -166,11 +166,6 @@ static int by_text(const void *key, const void *item)
     return strcmp(key, ((const struct mrp_update *)item)->name);
 }
 
-static bool in_range(const struct mrp_update *list, size_t count, const char *name)
-{
-    return count && bsearch(name, list, count, sizeof *list, by_text) != NULL;
-}
-
 /* Is there a name in the sorted list that lies under the folder `name`? */
 static bool has_below(const struct mrp_update *list, size_t count, const char *name)
 {
@@ -198,15 +193,9 @@ static bool find_collision(const struct mrp_plan *plan)
     for (size_t i = 0; i < plan->deletes; i++)
         if (has_below(creates, count, plan->list[i].name))
             return true;
-    char parent[4100];
-    for (size_t i = 0; i < count && plan->deletes; i++) {
-        mrp_copy(parent, sizeof parent, creates[i].name);
-        for (char *cut; (cut = strrchr(parent, '/')) != NULL;) {
-            *cut = '\0';
-            if (in_range(plan->list, plan->deletes, parent))
-                return true;
-        }
-    }
+    for (size_t i = 0; i < count; i++)
+        if (has_below(plan->list, plan->deletes, creates[i].name))
+            return true;
     return false;
 }
 

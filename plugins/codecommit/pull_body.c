@@ -140,8 +140,11 @@ int mrp_push_finish(struct mrp_push *push,
                     const char *what,
                     struct mrp_error *err)
 {
-    if (!mrp_refs_can(push->refs, "report-status"))
-        return MRP_OK; /* the caller reads the refs again */
+    if (!mrp_refs_can(push->refs, "report-status")) {
+        for (size_t i = push->first; i < push->end; i++)
+            push->plan->list[i].state = MRP_UPDATE_DONE; /* the caller reads the refs again */
+        return MRP_OK;
+    }
     if (report->any && !report->unpacked) {
         push->unpack_failed = true;
         const char *notes = mrp_buf_str(&report->notes);

@@ -68,6 +68,8 @@ tell_run(struct mrp_stage *stage, const struct mrp_pair *pair, const struct mrp_
     char bytes[32], took[32];
     mrp_show_bytes(bytes, sizeof bytes, lane->bytes);
     mrp_show_ms(took, sizeof took, lane->ended_ms - lane->began_ms);
+    if (lane->created)
+        mrp_change(stage, "create repository %s", lane->end->text);
     tell_changes(stage, lane);
     mrp_event(stage, "repository", mrp_lane_json(pair, lane));
     for (size_t i = 0; i < lane->refused_count && i < SHOWN; i++) {

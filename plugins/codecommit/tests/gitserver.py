@@ -28,7 +28,6 @@ class Request:
         self.damage_answer = None  # flip the byte at this place of the body
         self.filter = None  # a function over the whole answer body
         self.env = {}
-        self.before = None  # called when the request body has been read
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -121,13 +120,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             except OSError:
                 pass
 
-        if request.before:
-            feed()
-            request.before()
-            reader = None
-        else:
-            reader = threading.Thread(target=feed, daemon=True)
-            reader.start()
+        reader = threading.Thread(target=feed, daemon=True)
+        reader.start()
         try:
             self.forward(request, child)
         finally:
@@ -135,8 +129,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if child.poll() is None and (failed or self.close_connection):
                 child.kill()
             child.wait()
-            if reader:
-                reader.join(timeout=5)
+            reader.join(timeout=5)
 
     def forward(self, request, child):
         status, headers = 200, []

@@ -1,0 +1,199 @@
+"""Ends that are not HTTP servers: local repositories, bundles, ssh, and libgit2's own HTTP."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+
+import pytest
+from conftest import bare, git, import_history, refs
+
+
+def grow(path):
+    import_history(path, {"main": 12, "dev": 4})
+    git("tag", "-a", "-m", "t", "v1", "main~3", cwd=path)
+    git("tag", "light", "dev", cwd=path)
+
+
+def test_backup_to_a_folder_and_back(bench):
+    grow(bench.src)
+    copy = bench.tmp / "deep" / "backup.git"
+    out = bench.good(to=str(copy))
+    assert out.result == "changed" and out.events()[0]["repository-created"]
+    bench.same(copy)
+    assert git("symbolic-ref", "HEAD", cwd=copy).strip() == b"refs/heads/main"
+    assert bench.good(to=str(copy)).result == "unchanged"
+    import_history(bench.src, {"main": 5})
+    git("branch", "-D", "dev", cwd=bench.src)
+    git("update-ref", "refs/heads/dev/a", "main~1", cwd=bench.src)
+    git("tag", "-f", "v1", "main", cwd=bench.src)
+    out = bench.good(to=str(copy))
+    bench.same(copy)
+    assert len(bench.sent("git-upload-pack")) == 1
+    # and back into another, empty server repository
+    bench.good(from_=str(copy))
+    bench.same()
+    import_history(copy, {"main": 2})
+    bench.good(from_=str(copy))
+    assert refs(bench.dst) == refs(copy)
+
+
+def test_many_refs_to_a_folder(bench):
+    import_history(bench.src, {"main": 30})
+    for i in range(60):
+        git("tag", f"t{i}", f"main~{i % 30}", cwd=bench.src)
+    copy = bench.tmp / "backup.git"
+    bench.good(to=str(copy))
+    bench.same(copy)
+    assert (copy / "packed-refs").exists()
+    git("tag", "-d", *[f"t{i}" for i in range(20)], cwd=bench.src)
+    bench.good(to=str(copy))
+    bench.same(copy)
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_folder_that_is_locked(bench, atomic):
+    grow(bench.src)
+    copy = bare(bench.tmp / "copy.git")
+    (copy / "refs" / "heads" / "dev.lock").write_text("")
+    out = bench.run(to=str(copy), atomic=atomic)
+    assert out.status == 1 and "refs/heads/dev" in json.dumps(out.events()[0]["refused"])
+    assert (b"refs/heads/main" in refs(copy)) is not atomic
+    (copy / "refs" / "heads" / "dev.lock").unlink()
+    bench.good(to=str(copy), atomic=atomic)
+    bench.same(copy)
+
+
+def test_working_copy_is_refused(bench):
+    grow(bench.src)
+    work = bench.tmp / "work"
+    git("init", "-q", str(work))
+    out = bench.run(to=str(work))
+    assert out.status == 1 and "bare" in out.error
+    other = bench.tmp / "stuff"
+    other.mkdir()
+    (other / "file").write_text("precious")
+    assert bench.run(to=str(other)).status == 1
+    assert (other / "file").read_text() == "precious"
+
+
+def test_folder_to_folder(bench):
+    grow(bench.src)
+    git("tag", "-a", "-m", "t", "deep", "v1", cwd=bench.src)
+    copy = bench.tmp / "copy.git"
+    bench.good(from_=str(bench.src), to=str(copy))
+    bench.same(copy)
+    rewritten = git("commit-tree", "-p", "main~1", "-m", "x", "main^{tree}", cwd=bench.src).decode().strip()
+    import_history(bench.src, {"dev": 2})
+    git("update-ref", "refs/heads/main", rewritten, cwd=bench.src)
+    assert bench.run(from_=str(bench.src), to=str(copy), force="no").status == 1
+    bench.good(from_=str(bench.src), to=str(copy))
+    bench.same(copy)
+    assert not bench.server.requests()
+
+
+def test_broken_source_leaves_the_folder_alone(bench):
+    grow(bench.src)
+    copy = bench.tmp / "copy.git"
+    bench.server.faults.append(lambda r: setattr(r, "damage_answer", 300) if r.method == "POST" else None)
+    assert bench.run(to=str(copy)).status == 1
+    assert refs(copy) == b""
+
+
+def test_bundles(bench):
+    grow(bench.src)
+    bundle = bench.tmp / "backup.bundle"
+    assert bench.good(to=str(bundle)).result == "changed"
+    git("bundle", "verify", str(bundle), cwd=bench.src)
+    git("clone", "-q", "--mirror", str(bundle), str(bench.tmp / "clone.git"))
+    assert refs(bench.tmp / "clone.git") == refs(bench.src)
+    before = bundle.stat().st_mtime_ns
+    assert bench.good(to=str(bundle)).result == "unchanged"
+    assert bundle.stat().st_mtime_ns == before
+    import_history(bench.src, {"main": 2})
+    bench.good(to=str(bundle))
+    bench.good(from_=str(bundle))
+    bench.same()
+    own = bench.tmp / "own.bundle"
+    import_history(bench.src, {"new": 3})
+    git("bundle", "create", "-q", str(own), "--all", cwd=bench.src)
+    bench.good(from_=str(own))
+    bench.same()
+    thin = bench.tmp / "thin.bundle"
+    import_history(bench.src, {"main": 3})
+    git("bundle", "create", "-q", str(thin), "main~1..main", cwd=bench.src)
+    out = bench.run(from_=str(thin), prune=False)
+    assert out.status == 1 and "builds on commit" in out.error
+    (bench.tmp / "odd.bundle").write_text("# v2 git bundle\nnonsense\n\n")
+    assert "no git bundle" in bench.run(from_=str(bench.tmp / "odd.bundle")).error
+
+
+def test_libgit2_transport(bench):
+    grow(bench.src)
+    bench.good(transport="libgit2")
+    bench.same()
+    assert bench.good(transport="libgit2").result == "unchanged"
+    import_history(bench.src, {"main": 3})
+    bench.good(transport="libgit2")
+    bench.same()
+    out = bench.run(transport="libgit2", from_=f"{bench.server.url}/nowhere.git")
+    assert out.status == 1 and out.code == "not-found", out.code
+    bench.server.login = "Bearer tok-123456"
+    assert bench.run(transport="libgit2", env={"HOME": str(bench.tmp)}).code == "auth"
+    bench.good(transport="libgit2", from_token="tok-123456", to_token="tok-123456")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture
+def sshd(tmp_path):
+    program = shutil.which("sshd", path="/usr/sbin:/usr/bin")
+    if not program or os.geteuid() != 0:
+        pytest.skip("needs sshd, and root to run it for any user")
+    os.makedirs("/run/sshd", exist_ok=True)
+    home, port = tmp_path / "home", free_port()
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    for key in (tmp_path / "host", home / ".ssh" / "id_ed25519"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    shutil.copy(home / ".ssh" / "id_ed25519.pub", tmp_path / "authorized")
+    (tmp_path / "sshd.conf").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nStrictModes no\nUsePAM no\n"
+        f"AuthorizedKeysFile {tmp_path}/authorized\nPidFile none\nSetEnv GIT_CONFIG_COUNT=1 "
+        "GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=*\n")
+    daemon = subprocess.Popen([program, "-f", str(tmp_path / "sshd.conf"), "-D", "-E", str(tmp_path / "log")])
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            break
+        except OSError:
+            assert daemon.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
+    public = (tmp_path / "host.pub").read_text().split()
+    (home / ".ssh" / "known_hosts").write_text(f"[127.0.0.1]:{port} {public[0]} {public[1]}\n")
+    (home / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
+    yield f"ssh://root@127.0.0.1:{port}", {"HOME": str(home)}
+    daemon.terminate()
+    daemon.wait()
+
+
+def test_ssh(bench, sshd):
+    url, env = sshd
+    grow(bench.src)
+    bench.good(to=f"{url}{bench.dst}", env=env)
+    bench.same()
+    assert bench.good(to=f"{url}{bench.dst}", env=env).result == "unchanged"
+    import_history(bench.src, {"main": 3})
+    git("branch", "-D", "dev", cwd=bench.src)
+    bench.good(from_=f"{url}{bench.src}", env=env)
+    bench.same()
+    assert bench.good(from_=f"{url}{bench.src}", to=f"{url}{bench.dst}", env=env).result == "unchanged"
+    out = bench.run(from_=f"{url}{bench.src}", env={"HOME": str(bench.tmp)})
+    assert out.status == 1
+    out = bench.run(from_=f"{url}/nowhere.git", env=env)
+    assert out.status == 1
