@@ -262,7 +262,8 @@ static void begin(struct mrp_http_call *call, int64_t now)
 {
     struct mrp_http *http = call->http;
     struct mrp_error err = {0};
-    if (pacing_lanes(&call->slot, &http->pacing, call->authority, call->api) != 0) {
+    if (!call->slot.host &&
+        pacing_lanes(&call->slot, &http->pacing, call->authority, call->api) != 0) {
         mrp_fail(&err, MRP_E_NOMEM, "%s", call->what);
         call_end(call, err.code, &err);
         return;

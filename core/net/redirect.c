@@ -56,6 +56,7 @@ static int change_method(struct mrp_http_call *call, struct mrp_error *err)
     free(call->method);
     call->method = method;
     call->has_body = false;
+    call->body_len = 0;
     call->has_source = false;
     return 0;
 }
@@ -103,6 +104,7 @@ int redirect_follow(struct mrp_http_call *call, struct mrp_error *err)
     char *authority = mrp_strdup(strstr(origin, "://") + 3);
     if (!authority)
         return mrp_fail(err, MRP_E_NOMEM, "%s", call->what);
+    call->slot = (struct slot){0}; /* released; the new host has its own lanes */
     free(call->authority);
     call->authority = authority;
     free(call->url);

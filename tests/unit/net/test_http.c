@@ -145,6 +145,15 @@ static void handle(void *arg, struct hit *hit)
         char c;
         ssize_t n = read(release[0], &c, 1);
         hit->close = n <= 0;
+    } else if (mrp_starts(path, "/gzip")) {
+        static const char zipped[] = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb\x48\xcd\xc9\xc9"
+                                     "\xd7\x51\xc8\x40\xa2\x00\x9f\xa1\xca\x09\x13\x00\x00\x00";
+        char head[128];
+        int n = snprintf(head, sizeof head,
+                         "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n",
+                         sizeof zipped - 1);
+        answer_bytes(hit, head, (size_t)n);
+        answer_bytes(hit, zipped, sizeof zipped - 1);
     } else if (mrp_starts(path, "/status/")) {
         answer(hit, (path[8] - '0') * 100 + (path[9] - '0') * 10 + path[10] - '0',
                "X-A: 1\r\nX-A: 2\r\nX-Empty:\r\n",
@@ -376,6 +385,15 @@ static void bounds(void **state)
     assert_int_equal(resp.body.len, 64 << 10);
 }
 
+static void decoding(void **state)
+{
+    (void)state;
+    assert_int_equal(go((struct ask){.path = "/gzip"}), 0);
+    assert_int_equal((unsigned char)resp.body.data[0], 0x1f); /* as it came: digests need that */
+    assert_int_equal(go((struct ask){.path = "/gzip", .flags = MRP_HTTP_DECODE}), 0);
+    assert_string_equal(mrp_buf_str(&resp.body), "hello, hello, hello");
+}
+
 static void limits_of_time(void **state)
 {
     (void)state;
@@ -473,17 +491,12 @@ static int stop_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain),
-        cmocka_unit_test(statuses),
-        cmocka_unit_test(bad_requests),
-        cmocka_unit_test(follow),
-        cmocka_unit_test(strangers),
-        cmocka_unit_test(refused_redirects),
-        cmocka_unit_test(retries),
-        cmocka_unit_test(bounds),
-        cmocka_unit_test(limits_of_time),
-        cmocka_unit_test(cancelled),
-        cmocka_unit_test(connections_are_kept),
+        cmocka_unit_test(plain),        cmocka_unit_test(statuses),
+        cmocka_unit_test(bad_requests), cmocka_unit_test(follow),
+        cmocka_unit_test(strangers),    cmocka_unit_test(refused_redirects),
+        cmocka_unit_test(retries),      cmocka_unit_test(bounds),
+        cmocka_unit_test(decoding),     cmocka_unit_test(limits_of_time),
+        cmocka_unit_test(cancelled),    cmocka_unit_test(connections_are_kept),
     };
     return cmocka_run_group_tests(tests, start_all, stop_all);
 }
