@@ -15,7 +15,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, ConnectionClosedError, ParamValidationError
-from conftest import EAST, HERE, WEST, http
+from conftest import EAST, HERE, WEST, http, run
 
 
 def name():
@@ -91,6 +91,17 @@ def test_bodies_against_the_model(cloud):
     assert "repositoryNam is not a member" in answer["Error"]["Message"]
     with pytest.raises(ParamValidationError):
         cloud.client("ecr").create_repository(repositoryName="x")
+
+
+def test_forms_against_the_model(cloud):
+    sts = cloud.client("sts")
+    sts.meta.events.register("before-call.sts.*", lambda params, **_: params["body"].update(Odd="1", DurationSeconds="x"))
+    answer = refused("ValidationError", sts.assume_role, RoleArn="arn:aws:iam::111122223333:role/x", RoleSessionName="xx")
+    assert "Odd is not a member" in answer["Error"]["Message"]
+    assert "DurationSeconds must be a whole number" in answer["Error"]["Message"]
+    policy = '{"Version": "2012-10-17", "Statement": []}'
+    made = cloud.client("iam").create_role(RoleName=name(), AssumeRolePolicyDocument=policy, Tags=[{"Key": "a", "Value": "b"}])
+    assert made["Role"]["Tags"] == [{"Key": "a", "Value": "b"}]
 
 
 # S3.
@@ -297,3 +308,17 @@ def test_log_tells_what_changes(cloud):
     cloud.client("ecr").describe_repositories()
     cloud.token()
     assert cloud.mutating() == [] and [line["auth"] for line in cloud.log()] == ["ok"] * 3
+
+
+def test_ctl(cloud):
+    ctl = f"{HERE}/ctl"
+    run(ctl, "faults", '{"service": "^sts$", "effect": "status", "status": 500, "count": 1}')
+    refused("InternalFailure", cloud.client("sts").get_caller_identity)
+    bucket(cloud)
+    assert "500 us-west-2  sts" in run(ctl, "log", "--short").stdout
+    done = run(ctl, "mutating", "--none", check=False)
+    assert done.returncode == 1 and done.stdout.endswith("1 mutating requests\n")
+    run(ctl, "reset")
+    assert run(ctl, "mutating", "--none").stdout == "0 mutating requests\n"
+    wrong = run(ctl, "faults", '{"effect": "odd"}', check=False)
+    assert wrong.returncode != 0 and "effect must be one of" in wrong.stderr

@@ -147,6 +147,15 @@ def test_layer_and_image_calls(cloud, image):
     assert status["replicationStatuses"][0]["status"] == "COMPLETE"
 
 
+@pytest.mark.parametrize("rule", [{"effect": "cut-request", "bytes": 1000}, {"effect": "throttle"}, {"effect": "lost-answer"}])
+def test_registry_faults(cloud, image, tmp_path, rule):
+    made, _, _ = image
+    layout(tmp_path / "other", os.urandom(200_000))
+    cloud.faults(service="^registry$", action="^(AppendUpload|PutUpload)$", count=1, **rule)
+    assert skopeo(cloud, f"oci:{tmp_path}/other:x", WEST, f"{made}:v2", check=False).returncode == 1
+    skopeo(cloud, f"oci:{tmp_path}/other:x", WEST, f"{made}:v2")
+
+
 def test_docker_builds_the_same_image_twice(cloud, tmp_path):
     made = name()
     cloud.client("ecr").create_repository(repositoryName=made)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import sys
+import types
 from typing import Any
 
 # Host names of services whose endpoint does not begin with the signing name.
@@ -25,6 +28,7 @@ class Moto:
         from botocore.compat import HTTPHeaders
 
         if self._stubber is None:
+            _leave_out_openapi()
             from moto.core.botocore_stubber import BotocoreStubber
 
             self._stubber = BotocoreStubber()
@@ -63,3 +67,14 @@ class Moto:
 
         bucket = s3_backends[self.account]["aws"].buckets.get(name)
         return bucket.region_name if bucket else None
+
+
+def _leave_out_openapi() -> None:
+    """CloudFormation imports API Gateway, which imports a checker of OpenAPI documents: large, and of no use here."""
+    name = "openapi_spec_validator"
+    if importlib.util.find_spec(name) is not None:
+        return
+    for part in (name, f"{name}.validation", f"{name}.validation.exceptions"):
+        sys.modules[part] = types.ModuleType(part)
+    sys.modules[name].validate_spec = lambda document: None  # type: ignore[attr-defined]
+    sys.modules[f"{name}.validation.exceptions"].OpenAPIValidationError = ValueError  # type: ignore[attr-defined]

@@ -19,6 +19,7 @@ from .awserrors import ApiError
 from .bridge import Moto
 from .httpd import Request, Response
 from .journal import READ_ONLY, Info, Journal
+from .model import ModelError, Models
 from .sigv4 import AuthError, Key, Scope, Verifier, read_scope
 
 # (service, action) -> function of (region, params); the answer is the JSON body.
@@ -70,7 +71,7 @@ class Gateway:
         self.before: dict[tuple[str, str], Before] = {}
         # moto is not made for threads: one worker, so its calls and ours come one after the other.
         self.worker = ThreadPoolExecutor(max_workers=1)
-        self._models: Any = None
+        self.models = Models()
 
     async def in_worker(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.worker, function, *arguments)
@@ -124,10 +125,15 @@ class Gateway:
             self._verify_plain(request, info, scope, body)
             if protocol == "json":
                 return self._serve_json(request, info, scope, body)
+            if protocol == "query":
+                self._check_query(request, info, scope, body)
             return self._pass(request, info, scope, request.target, request.headers, body)
         except AuthError as error:
             info.auth = error.kind
             return awserrors.auth(protocol, error)
+        except ModelError as error:
+            info.valid = str(error)
+            return awserrors.query_error(400, error.code, str(error))
         except ApiError as error:
             info.valid = info.valid or "ok"
             return awserrors.json_error(error.status, error.code, str(error))
@@ -147,14 +153,15 @@ class Gateway:
         self.verifier.verify(request.method, request.target, request.headers, scope, token, digest)
         info.auth = "ok"
 
-    def _serve_json(self, request: Request, info: Info, scope: Scope, body: bytes) -> Response:
-        from .model import ModelError, Models
+    def _check_query(self, request: Request, info: Info, scope: Scope, body: bytes) -> None:
+        text = body.decode("utf-8", "replace") if body else request.query
+        self.models.check_query(scope.service, dict(parse_qsl(text, keep_blank_values=True)))
+        info.valid = "ok"
 
-        if self._models is None:
-            self._models = Models()
+    def _serve_json(self, request: Request, info: Info, scope: Scope, body: bytes) -> Response:
         target = request.header("x-amz-target") or ""
         try:
-            params, info.warnings = self._models.check_json(
+            params, info.warnings = self.models.check_json(
                 scope.service, target, request.header("content-type") or "", body
             )
         except ModelError as error:

@@ -76,6 +76,69 @@ class Models:
             raise ModelError("ValidationException", text)
         return params, warnings
 
+    def check_query(self, signing_name: str, form: dict[str, str]) -> None:
+        """The form of a query service, rebuilt along the model and checked like JSON."""
+        model = self.get(signing_name)
+        if model is None or model.metadata.get("protocol") != "query":
+            return
+        if form.get("Version") != model.api_version:
+            raise ModelError("NoSuchVersion", f"Version must be {model.api_version}")
+        if form["Action"] not in model.operation_names:
+            raise ModelError("InvalidAction", f"Could not find operation {form['Action']}")
+        shape = model.operation_model(form["Action"]).input_shape
+        left = {key: value for key, value in form.items() if key not in ("Action", "Version") and "X-Amz-" not in key}
+        problems: list[str] = []
+        if shape is not None:
+            _check(shape, _from_form(shape, "", left), "", problems, [])
+        problems += [f"{key} is not a member" for key in left]
+        if problems:
+            raise ModelError("ValidationError", f"{len(problems)} validation error(s) detected: " + "; ".join(problems))
+
+
+def _from_form(shape: Shape, prefix: str, left: dict[str, str]) -> Any:
+    """The value at a prefix of the form, None where there is none; what is used is taken out of `left`."""
+    kind = shape.type_name
+    if kind == "structure":
+        dot = f"{prefix}." if prefix else ""
+        if prefix and not any(key.startswith(dot) for key in left):
+            return None
+        found = {}
+        for name, member in shape.members.items():
+            value = _from_form(member, dot + member.serialization.get("name", name), left)
+            if value is not None:
+                found[name] = value
+        return found
+    if kind in ("list", "map"):
+        flat = shape.serialization.get("flattened")
+        word = shape.member.serialization.get("name", "member") if kind == "list" else "entry"
+        where = prefix if flat else f"{prefix}.{word}"
+        numbers = {re.match(rf"{re.escape(where)}\.(\d+)(\.|$)", key) for key in left}
+        order = sorted({int(found.group(1)) for found in numbers if found})
+        if not order:
+            # An empty list is sent as its bare name.
+            return ([] if kind == "list" else {}) if left.pop(prefix, None) == "" else None
+        if kind == "list":
+            return [_from_form(shape.member, f"{where}.{number}", left) for number in order]
+        key_word, value_word = (part.serialization.get("name", word) for part, word in ((shape.key, "key"), (shape.value, "value")))
+        return {
+            left.pop(f"{where}.{number}.{key_word}", ""): _from_form(shape.value, f"{where}.{number}.{value_word}", left)
+            for number in order
+        }
+    return _scalar(kind, left.pop(prefix, None))
+
+
+def _scalar(kind: str, text: str | None) -> Any:
+    if text is None:
+        return None
+    if kind == "boolean":
+        return {"true": True, "false": False}.get(text, text)
+    if kind in NUMBERS:
+        try:
+            return int(text) if kind in ("integer", "long") else float(text)
+        except ValueError:
+            return text
+    return text
+
 
 def _check(shape: Shape, value: Any, where: str, problems: list[str], warnings: list[str]) -> None:
     kind = shape.type_name
