@@ -1,4 +1,5 @@
-/* The core service: answers with the list of mysfits; a real server, small enough for an image without a base. */
+/* The core service: answers with the list of mysfits; a real server, small enough for an image
+ * without a base. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -8,10 +9,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const char mysfits[] = "{\"mysfits\": ["
-                              "{\"id\": 1, \"name\": \"Evangeline\", \"species\": \"Chimera\"}, "
-                              "{\"id\": 2, \"name\": \"Pauly\", \"species\": \"Troll\"}, "
-                              "{\"id\": 3, \"name\": \"Twilight Glitter\", \"species\": \"Unicorn\"}]}\n";
+static const char mysfits[] =
+    "{\"mysfits\": ["
+    "{\"id\": 1, \"name\": \"Evangeline\", \"species\": \"Chimera\"}, "
+    "{\"id\": 2, \"name\": \"Pauly\", \"species\": \"Troll\"}, "
+    "{\"id\": 3, \"name\": \"Twilight Glitter\", \"species\": \"Unicorn\"}]}\n";
 
 static void answer(int peer)
 {
@@ -29,7 +31,8 @@ static void answer(int peer)
         status = "200 OK";
         body = mysfits;
     }
-    dprintf(peer, "HTTP/1.0 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", status, strlen(body), body);
+    dprintf(peer, "HTTP/1.0 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+            status, strlen(body), body);
 }
 
 int main(void)
@@ -41,7 +44,8 @@ int main(void)
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     int on = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (listener < 0 || bind(listener, (struct sockaddr *)&self, sizeof self) || listen(listener, 16)) {
+    if (listener < 0 || bind(listener, (struct sockaddr *)&self, sizeof self) ||
+        listen(listener, 16)) {
         perror("core-service");
         return 1;
     }

@@ -1,4 +1,5 @@
-/* The like service: counts likes, POST /mysfits/ID/like; a real server, small enough for an image without a base. */
+/* The like service: counts likes, POST /mysfits/ID/like; a real server, small enough for an image
+ * without a base. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -30,7 +31,8 @@ static void answer(int peer, unsigned likes[MYSFITS])
             snprintf(body, sizeof body, "{\"id\": %lu, \"likes\": %u}\n", id, ++likes[id]);
         }
     }
-    dprintf(peer, "HTTP/1.0 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", status, strlen(body), body);
+    dprintf(peer, "HTTP/1.0 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+            status, strlen(body), body);
 }
 
 int main(void)
@@ -43,7 +45,8 @@ int main(void)
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     int on = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (listener < 0 || bind(listener, (struct sockaddr *)&self, sizeof self) || listen(listener, 16)) {
+    if (listener < 0 || bind(listener, (struct sockaddr *)&self, sizeof self) ||
+        listen(listener, 16)) {
         perror("like-service");
         return 1;
     }
