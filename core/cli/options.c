@@ -346,9 +346,16 @@ static void add_env(struct mrp_buf *out, const char *pair)
     mrp_buf_addf(out, "%.*s=\"$%.*s\"", n, pair, n, pair);
 }
 
+/* The command without --from: a failure card adds the stage that it is about. */
 static void add_again(struct mrp_buf *out, int argc, char **argv)
 {
     for (int i = 0; i < argc; i++) {
+        if (!strcmp(argv[i], "--from")) {
+            i++;
+            continue;
+        }
+        if (mrp_starts(argv[i], "--from="))
+            continue;
         if (i > 0)
             mrp_buf_addc(out, ' ');
         if (mrp_starts(argv[i], "--env=")) {

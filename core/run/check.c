@@ -99,9 +99,9 @@ static void add_problem(struct findings *f, const json_t *j)
     int col = (int)mrp_json_int(j, "column", 0);
     if (col > 1 && col < 100000)
         mark.col += col - 1;
-    mrp_diag_add(f->diags, mrp_json_bool(j, "warning", false), f->spec->path, mark,
-                 (int)mrp_json_int(j, "width", 1), mrp_spec_line(f->spec, mark.line),
-                 mrp_json_str(j, "hint"), "%s", message ? message : "unknown problem");
+    mrp_spec_stage_problem(f->diags, f->spec, mrp_json_bool(j, "warning", false), mark,
+                           (int)mrp_json_int(j, "width", 1), mrp_json_str(j, "hint"), "%s",
+                           message ? message : "unknown problem");
 }
 
 static void take_line(struct findings *f, const char *line, size_t len)

@@ -27,7 +27,7 @@ static int give(json_t **out, json_t *value, struct mrp_error *err)
 static int give_text(json_t **out, const char *text, const char *name, struct mrp_error *err)
 {
     if (!text)
-        return mrp_fail(err, MRP_E_CANCELLED, "%s is known after run", name);
+        return mrp_fail(err, MRP_E_CANCELLED, "%s (known after run)", name);
     json_t *value = json_string(text);
     if (!value)
         return mrp_fail(err, MRP_E_CONFIG, "the value of %s is not valid UTF-8", name);
@@ -83,12 +83,13 @@ static int unknown_stage(const struct mrp_plan *plan, const char *id, struct mrp
 
 /* What of a stage: "result" or an output's name. */
 static int stage_value(json_t **out,
-                       const struct mrp_plan *plan,
+                       const struct mrp_names *names,
                        const char *id,
                        const char *output,
                        struct mrp_error *err)
 {
-    bool found = false, fanned = false;
+    const struct mrp_plan *plan = names->plan;
+    bool found = false, fanned = false, unknown = false;
     const char *result = NULL;
     json_t *only = NULL;
     mrp_auto(mrp_free_json) json_t *map = json_object();
@@ -102,13 +103,20 @@ static int stage_value(json_t **out,
             only = json_object_get(node->outputs, output);
             json_object_set(map, node->key, only);
         } else if (node->state != MRP_NODE_DONE) {
-            return mrp_fail(err, MRP_E_CANCELLED, "stages.%s is known after run", id);
+            return mrp_fail(err, MRP_E_CANCELLED, "stages.%s (known after run)", id);
         }
+        /* A plan leaves out what only a run sets: the outputs, and the result of a stage it passed
+         * over. */
+        unknown = unknown || (names->planning && (output ? !json_object_get(node->outputs, output)
+                                                         : mrp_streq(node->result, "skipped")));
         if (!result || rank_of(node->result) > rank_of(result))
             result = node->result;
     }
     if (!found)
         return unknown_stage(plan, id, err);
+    if (unknown)
+        return mrp_fail(err, MRP_E_CANCELLED, "stages.%s.%s%s (known after run)", id,
+                        output ? "outputs." : "result", output ? output : "");
     if (!output)
         return give_text(out, result, id, err);
     if (fanned)
@@ -131,11 +139,11 @@ stage_name(json_t **out, const struct mrp_names *n, const char *name, struct mrp
     if (!id)
         return mrp_fail(err, MRP_E_NOMEM, "out of memory");
     if (!n->plan)
-        return mrp_fail(err, MRP_E_CANCELLED, "stages.%s is known after run", id);
+        return mrp_fail(err, MRP_E_CANCELLED, "stages.%s (known after run)", name);
     if (mrp_streq(dot, ".result"))
-        return stage_value(out, n->plan, id, NULL, err);
+        return stage_value(out, n, id, NULL, err);
     if (mrp_starts(dot, ".outputs."))
-        return stage_value(out, n->plan, id, dot + strlen(".outputs."), err);
+        return stage_value(out, n, id, dot + strlen(".outputs."), err);
     mrp_fail(err, MRP_E_NOTFOUND, "unknown name `stages.%s`", name);
     return mrp_hint(err, "there are stages.%s.outputs.NAME and stages.%s.result", id, id);
 }
@@ -160,7 +168,7 @@ static int lookup(void *arg, json_t **out, const char *name, struct mrp_error *e
         return give_text(out, n->source_version, name, err);
     if (mrp_starts(name, "env.")) {
         if (!n->env)
-            return mrp_fail(err, MRP_E_CANCELLED, "%s is known after the phases", name);
+            return mrp_fail(err, MRP_E_CANCELLED, "%s (known after run)", name);
         const char *value = mrp_env_get(n->env, name + 4);
         if (value)
             return give_text(out, value, name, err);

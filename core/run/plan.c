@@ -15,8 +15,7 @@ static void diag(struct mrp_diags *diags,
                  const char *hint,
                  const char *message)
 {
-    mrp_diag_add(diags, false, spec->path, mark, 1, mrp_spec_line(spec, mark.line), hint, "%s",
-                 message);
+    mrp_spec_stage_problem(diags, spec, false, mark, 1, hint, "%s", message);
 }
 
 static void node_done(struct mrp_node *node)

@@ -53,6 +53,7 @@ struct mrp_names {
     const char *primary;
     const char *workdir;
     bool files_ready;
+    bool planning; /* nothing is carried out: what a stage did not say is known after run */
 };
 /** One name for one node (which may be NULL). `arg` of the scope. */
 struct mrp_names_of {

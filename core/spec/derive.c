@@ -224,6 +224,29 @@ static json_t *make_regions(const struct mrp_derive *how)
     return regions;
 }
 
+/* `defaults` of a section without stages: the derived stages get them too. */
+static int read_defaults(json_t **out, struct mrp_spec *spec, struct mrp_error *err)
+{
+    const struct mrp_source *source = spec->sidecar ? spec->sidecar : spec->source;
+    struct mrp_diags known = {0}; /* told when the file was loaded */
+    mrp_auto(mrp_yaml_free) struct mrp_yaml *yaml = NULL;
+    *out = NULL;
+    if (!spec->pipeline.present || !source)
+        return 0;
+    int rc = mrp_yaml_load(&yaml, source, &known, err);
+    mrp_diags_done(&known);
+    if (rc)
+        return rc;
+    const struct mrp_yaml_node *root = mrp_yaml_root(yaml), *section = mrp_yaml_get(root, "mrpipe");
+    if (!section && spec->sidecar)
+        section = root;
+    const struct mrp_yaml_node *defaults = mrp_yaml_get(section, "defaults");
+    struct mrp_reader rd = {.diags = &known, .src = source};
+    if (defaults && (!(*out = mrp_read_json(&rd, defaults)) || rd.nomem))
+        return mrp_fail(err, MRP_E_NOMEM, "derive stages");
+    return 0;
+}
+
 /* ---- from the section's text to stages, as if it had been a sidecar ---- */
 
 static int read_section(struct mrp_spec *spec,
@@ -288,6 +311,7 @@ int mrp_spec_derive(struct mrp_spec *spec,
     mrp_auto(mrp_free_strv) char **files = NULL;
     mrp_auto(mrp_free_json) json_t *map = NULL;
     mrp_auto(mrp_free_json) json_t *stages = NULL;
+    mrp_auto(mrp_free_json) json_t *defaults = NULL;
     int rc = definition_files(&files, spec, err);
     if (!rc && !mrp_strv_len(files))
         rc = nothing_to_derive(spec, diags, err);
@@ -295,11 +319,15 @@ int mrp_spec_derive(struct mrp_spec *spec,
         rc = read_maps(&map, how->maps, err);
     if (!rc)
         rc = make_stages(&stages, spec, files, map, err);
+    if (!rc)
+        rc = read_defaults(&defaults, spec, err);
     if (rc)
         return rc;
     mrp_auto(mrp_free_json) json_t *section = json_object();
     mrp_auto(mrp_free_json) json_t *file = json_object();
     mrp_json_put(section, "regions", make_regions(how));
+    if (defaults)
+        mrp_json_put(section, "defaults", mrp_take_json(&defaults));
     mrp_json_put(section, "stages", mrp_take_json(&stages));
     mrp_json_put(file, "mrpipe", mrp_take_json(&section));
     mrp_auto(mrp_buf_done) struct mrp_buf text = MRP_BUF_INIT(SECTION_MAX);

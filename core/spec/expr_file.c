@@ -53,7 +53,7 @@ int mrp_expr_file_function(json_t **out,
                            struct mrp_error *err)
 {
     if (!scope->files_ready)
-        return mrp_fail(err, MRP_E_CANCELLED, "%s('%s') is known after the phases", name, path);
+        return mrp_fail(err, MRP_E_CANCELLED, "%s('%s') (known after run)", name, path);
     mrp_auto(mrp_free_str) char *full = NULL;
     mrp_auto(mrp_free_str) char *text = NULL;
     mrp_auto(mrp_free_json) json_t *json = NULL;

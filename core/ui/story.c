@@ -156,7 +156,8 @@ static void on_stage_ended(struct mrp_ui *ui, const json_t *e)
         mrp_buf_addf(&ui->lines, ", %s",
                      mrp_show_bytes(moved, sizeof moved, (uint64_t)node->bytes));
     if (node && node->requests > 0)
-        mrp_buf_addf(&ui->lines, ", %lld requests", (long long)node->requests);
+        mrp_buf_addf(&ui->lines, ", %lld request%s", (long long)node->requests,
+                     node->requests == 1 ? "" : "s");
     const char *why = mrp_json_str(error, "message");
     if (!why)
         why = reason;
