@@ -167,31 +167,41 @@ static char dollar_escape(const char **p, const char *end)
     return c == 'E' ? '\033' : at ? to[at - from] : c;
 }
 
+/* '...' or $'...'; p stands behind the opening quote. NULL: it does not end. */
+static const char *read_single(struct mrp_buf *out, const char *p, const char *end, bool ansi)
+{
+    while (p < end && *p != '\'') {
+        if (ansi && *p == '\\' && p + 1 < end) {
+            p++;
+            mrp_buf_addc(out, dollar_escape(&p, end));
+        } else {
+            mrp_buf_addc(out, *p++);
+        }
+    }
+    return p < end ? p + 1 : NULL;
+}
+
+/* "..."; p stands behind the opening quote. NULL: it does not end. */
+static const char *read_double(struct mrp_buf *out, const char *p, const char *end)
+{
+    for (; p < end && *p != '"'; p++) {
+        if (*p == '\\' && p + 1 < end && strchr("\\\"$`", p[1]))
+            p++;
+        mrp_buf_addc(out, *p);
+    }
+    return p < end ? p + 1 : NULL;
+}
+
 /* A shell word with its quotes, up to the blank or line end outside them; NULL: it does not end. */
 static const char *read_word(struct mrp_buf *out, const char *p, const char *end)
 {
-    while (p < end && *p != '\n' && *p != ' ') {
-        if (*p == '\'' || (*p == '$' && p + 1 < end && p[1] == '\'')) {
-            bool ansi = *p == '$';
-            p += ansi ? 2 : 1;
-            while (p < end && *p != '\'') {
-                if (ansi && *p == '\\' && p + 1 < end) {
-                    p++;
-                    mrp_buf_addc(out, dollar_escape(&p, end));
-                } else {
-                    mrp_buf_addc(out, *p++);
-                }
-            }
-            if (p++ >= end)
-                return NULL;
+    while (p && p < end && *p != '\n' && *p != ' ') {
+        if (*p == '\'') {
+            p = read_single(out, p + 1, end, false);
+        } else if (*p == '$' && p + 1 < end && p[1] == '\'') {
+            p = read_single(out, p + 2, end, true);
         } else if (*p == '"') {
-            for (p++; p < end && *p != '"'; p++) {
-                if (*p == '\\' && p + 1 < end && strchr("\\\"$`", p[1]))
-                    p++;
-                mrp_buf_addc(out, *p);
-            }
-            if (p++ >= end)
-                return NULL;
+            p = read_double(out, p + 1, end);
         } else {
             if (*p == '\\' && p + 1 < end)
                 p++;
@@ -201,35 +211,53 @@ static const char *read_word(struct mrp_buf *out, const char *p, const char *end
     return p;
 }
 
+/* Behind "export " or "declare -rx "; NULL: the line is no export. */
+static const char *skip_word(const char *p, const char *end)
+{
+    if (end - p > 7 && memcmp(p, "export ", 7) == 0)
+        return p + 7;
+    if (end - p <= 8 || memcmp(p, "declare ", 8) != 0)
+        return NULL;
+    for (p += 8; p < end && *p == '-';)
+        while (p < end && *p++ != ' ')
+            ;
+    return p;
+}
+
+/* NAME=WORD at p into env; *next is behind it. */
+static int
+take_export(char ***env, const char **next, const char *p, const char *end, struct mrp_error *err)
+{
+    const char *name = p;
+    while (p < end && name_char(*p, p == name))
+        p++;
+    size_t n = (size_t)(p - name);
+    *next = p;
+    if (!n || p >= end || *p != '=')
+        return 0; /* exported without a value */
+    struct mrp_buf value = MRP_BUF_INIT((size_t)(end - p) + 1);
+    mrp_auto(mrp_free_str) char *key = mrp_strndup(name, n);
+    int rc = 0;
+    p = read_word(&value, p + 1, end);
+    if (!p)
+        rc = mrp_fail(err, MRP_E_IO, "the shell's state ends inside a value");
+    else if (!key || value.failed || mrp_env_set(env, key, mrp_buf_str(&value)))
+        rc = mrp_fail(err, MRP_E_NOMEM, "out of memory");
+    *next = p;
+    mrp_buf_done(&value);
+    return rc;
+}
+
 int mrp_shell_exports(char ***env, const char *text, size_t len, struct mrp_error *err)
 {
     const char *p = text, *end = text + len;
-    struct mrp_buf value = MRP_BUF_INIT(len + 1);
-    int rc = 0;
-    while (p < end && !rc) {
-        const char *line = p;
-        if (end - p > 7 && memcmp(p, "export ", 7) == 0)
-            p += 7;
-        else if (end - p > 8 && memcmp(p, "declare ", 8) == 0)
-            for (p += 8; p < end && *p == '-';)
-                while (p < end && *p++ != ' ')
-                    ;
-        const char *name = p;
-        while (p < end && name_char(*p, p == name))
-            p++;
-        size_t n = (size_t)(p - name);
-        if (line != name && n && p < end && *p == '=') {
-            mrp_auto(mrp_free_str) char *key = mrp_strndup(name, n);
-            mrp_buf_reset(&value);
-            p = read_word(&value, p + 1, end);
-            if (!p)
-                rc = mrp_fail(err, MRP_E_IO, "the shell's state ends inside a value");
-            else if (!key || value.failed || mrp_env_set(env, key, mrp_buf_str(&value)))
-                rc = mrp_fail(err, MRP_E_NOMEM, "out of memory");
-        }
-        while (!rc && p < end && *p++ != '\n')
-            ;
+    while (p < end) {
+        const char *assignment = skip_word(p, end);
+        int rc = assignment ? take_export(env, &p, assignment, end, err) : 0;
+        if (rc)
+            return rc;
+        const char *newline = memchr(p, '\n', (size_t)(end - p));
+        p = newline ? newline + 1 : end;
     }
-    mrp_buf_done(&value);
-    return rc;
+    return 0;
 }

@@ -214,6 +214,7 @@ void mrp_guard_sweep(struct mrp_guard *guard)
 {
     if (!guard->table)
         return;
+    bool killed = false;
     reap(guard);
     if (groups_left(guard->table)) {
         kill_groups(guard->table, SIGTERM);
@@ -222,10 +223,15 @@ void mrp_guard_sweep(struct mrp_guard *guard)
             reap(guard);
             mrp_sleep_ms(5);
         }
+        killed = groups_left(guard->table);
         kill_groups(guard->table, SIGKILL);
     }
+    /* One that is being killed shows no environment any more, but is a child until it is reaped. */
     int64_t until = mrp_now_ms() + GRACE_MS;
-    while (has_children(guard) && kill_strays(guard->table->run_id) && mrp_now_ms() < until) {
+    while (has_children(guard) && mrp_now_ms() < until) {
+        killed = kill_strays(guard->table->run_id) || killed;
+        if (!killed)
+            break;
         mrp_sleep_ms(2);
         reap(guard);
     }

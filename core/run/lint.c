@@ -110,8 +110,12 @@ lint(const struct mrp_spec *spec, const struct mrp_command *c, bool all, struct 
     struct mrp_mark mark = c->mark;
     int line = answer ? line_of(&words, answer) : 1;
     words = answer ? words : "`set -o pipefail` is unknown to a plain sh";
-    if (line > 1 && strchr(c->text, '\n'))
-        mark = (struct mrp_mark){.line = mark.line + line - 1, .col = 1};
+    const char *first = mrp_spec_line(spec, mark.line);
+    if (first && (size_t)mark.col <= strlen(first) && first[mark.col - 1] == '|') {
+        mark.line += line; /* the text of a block begins below its mark */
+        const char *at = mrp_spec_line(spec, mark.line);
+        mark.col = at ? (int)strspn(at, " ") + 1 : 1;
+    }
     mrp_auto(mrp_free_str) char *hint =
         suspect ? mrp_strf("%s: only bash knows this; set `env: shell: bash`", suspect) : NULL;
     mrp_diag_add(diags, true, spec->path, mark, 1, mrp_spec_line(spec, mark.line), hint,

@@ -368,14 +368,12 @@ static void read_signals(struct mrp_loop *loop)
     }
 }
 
-void mrp_loop_step(struct mrp_loop *loop)
+enum { FDS_FIRST = 3, FDS_PER_PROC = 4 };
+
+/* The signals and the lasting capture, then for each process: its end, frames, output. */
+static size_t list_fds(struct pollfd *fds, const struct mrp_loop *loop)
 {
-    size_t max = 3 + loop->count * 4, n = 0;
-    struct pollfd *fds = calloc(max, sizeof *fds);
-    if (!fds) {
-        mrp_sleep_ms(10);
-        return;
-    }
+    size_t n = 0;
     fds[n++] = (struct pollfd){.fd = loop->signal_fd, .events = POLLIN};
     for (int k = 0; k < 2; k++)
         fds[n++] =
@@ -388,27 +386,44 @@ void mrp_loop_step(struct mrp_loop *loop)
         for (int k = 0; k < 2; k++)
             fds[n++] = (struct pollfd){.fd = own ? p->capture->fd[k] : -1, .events = POLLIN};
     }
-    mrp_journal_flush(loop->journal);
-    int ready = poll(fds, n, wait_ms(loop));
-    mrp_journal_tick(loop->journal);
-    if (ready > 0 && fds[0].revents)
+    return n;
+}
+
+static void handle(struct mrp_loop *loop, const struct pollfd *fds)
+{
+    if (fds[0].revents)
         read_signals(loop);
-    if (ready > 0 && (fds[1].revents || fds[2].revents)) {
+    if (fds[1].revents || fds[2].revents) {
         fill(loop->lasting);
         pass_on(loop->lasting, false);
     }
     /* Ends are handled last, and one at a time: a callback may change the list. */
     struct mrp_proc *ended = NULL;
-    for (size_t i = 0; ready > 0 && i < loop->count; i++) {
+    for (size_t i = 0; i < loop->count; i++) {
         struct mrp_proc *p = loop->procs[i];
-        const struct pollfd *f = &fds[3 + i * 4];
+        const struct pollfd *f = &fds[FDS_FIRST + i * FDS_PER_PROC];
         if (f[1].revents || f[2].revents || f[3].revents)
             pump(p);
         if (f[0].revents && !ended && waitpid(p->pid, &p->status, WNOHANG) == p->pid)
             ended = p;
     }
-    free(fds);
     if (ended)
         finish(loop, ended);
+}
+
+void mrp_loop_step(struct mrp_loop *loop)
+{
+    struct pollfd *fds = calloc(FDS_FIRST + loop->count * FDS_PER_PROC, sizeof *fds);
+    if (!fds) {
+        mrp_sleep_ms(10);
+        return;
+    }
+    size_t n = list_fds(fds, loop);
+    mrp_journal_flush(loop->journal);
+    int ready = poll(fds, n, wait_ms(loop));
+    mrp_journal_tick(loop->journal);
+    if (ready > 0)
+        handle(loop, fds);
+    free(fds);
     keep_deadlines(loop);
 }

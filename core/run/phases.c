@@ -144,6 +144,7 @@ static void end_all(struct mrp_phases *p)
         if (value && !mrp_starts(*name, "AWS_") && !mrp_strv_has(s->secrets, *name))
             mrp_json_put(s->exported, *name, mrp_clean_string(value, strlen(value)));
     }
+    (void)mrp_session_mask_keys(s); /* keys that a phase fetched */
     s->names.env = s->env;
     s->names.files_ready = true;
     if (p->begun)

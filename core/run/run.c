@@ -20,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DEFAULT_JOBS = 4 };
+enum { DEFAULT_JOBS = 4, SAVE_EVERY_MS = 100 };
 
 static const char *primary_of(const struct mrp_session *s)
 {
@@ -60,6 +60,7 @@ prepare(struct mrp_session *s, struct mrp_diags *diags, bool lint_all, struct mr
     /* From here on a variable is known after the phases only. */
     s->names.env = NULL;
     s->names.plan = &s->plan;
+    s->names.planning = s->options->mode == MRP_MODE_PLAN;
     if (!rc)
         rc = mrp_plan_select(&s->plan, s->options->only, s->options->from_stage, err);
     if (!rc)
@@ -95,23 +96,6 @@ static int exit_of_prepare(const struct mrp_session *s, int rc)
 
 /* ---- the folder and what the run begins with ---- */
 
-/* What the caller holds as secret is secret here too. */
-static int mask_callers(struct mrp_session *s)
-{
-    static const char *const names[] = {"AWS_ACCESS_KEY_ID",
-                                        "AWS_SECRET_ACCESS_KEY",
-                                        "AWS_SESSION_TOKEN",
-                                        "AWS_SECURITY_TOKEN",
-                                        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-                                        "CODEBUILD_AUTH_TOKEN"};
-    for (size_t i = 0; i < MRP_COUNT(names); i++) {
-        const char *value = mrp_env_get(s->env, names[i]);
-        if (value && mrp_masker_add(s->masker, value, strlen(value)))
-            return MRP_E_NOMEM;
-    }
-    return 0;
-}
-
 static int set_artifacts(struct mrp_session *s, struct mrp_error *err)
 {
     s->artifacts = s->spec->artifacts ? json_deep_copy(s->spec->artifacts) : json_object();
@@ -141,7 +125,8 @@ static int set_up(struct mrp_session *s, struct mrp_error *err)
     int rc = load_old(s, err);
     if (!rc)
         rc = mrp_folder_make(&s->folder, s->options->workdir, err);
-    if (!rc && (!(events = mrp_folder_file(&s->folder, "", "events", ".jsonl")) || mask_callers(s)))
+    if (!rc && (!(events = mrp_folder_file(&s->folder, "", "events", ".jsonl")) ||
+                mrp_session_mask_keys(s)))
         rc = mrp_fail(err, MRP_E_NOMEM, "out of memory");
     if (!rc)
         rc = mrp_journal_open(&s->journal, events, err);
@@ -247,6 +232,21 @@ static void kill_all(struct mrp_session *s)
             s->loop.procs[i]->kill_ms = mrp_now_ms();
 }
 
+/* Many short stages do not each cost a file; what is not written yet is only done once more. */
+static void save_now_and_then(struct mrp_session *s)
+{
+    int64_t now = mrp_now_ms(), due = s->saved_ms + SAVE_EVERY_MS;
+    if (!s->unsaved || s->options->mode != MRP_MODE_RUN)
+        return;
+    if (now >= due) {
+        mrp_state_save(s);
+        s->saved_ms = now;
+        s->unsaved = false;
+    } else if (!s->loop.wake_ms || due < s->loop.wake_ms) {
+        s->loop.wake_ms = due;
+    }
+}
+
 static void run_loop(struct mrp_session *s)
 {
     struct mrp_resolve resolve = {0};
@@ -274,6 +274,7 @@ static void run_loop(struct mrp_session *s)
         }
         if (mrp_phases_done(s->phases) && mrp_stages_done(s) && !s->loop.count)
             return;
+        save_now_and_then(s);
         mrp_loop_step(&s->loop);
     }
 }

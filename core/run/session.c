@@ -49,6 +49,22 @@ int mrp_exit_of(enum mrp_code code)
     }
 }
 
+int mrp_session_mask_keys(struct mrp_session *s)
+{
+    static const char *const names[] = {"AWS_ACCESS_KEY_ID",
+                                        "AWS_SECRET_ACCESS_KEY",
+                                        "AWS_SESSION_TOKEN",
+                                        "AWS_SECURITY_TOKEN",
+                                        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+                                        "CODEBUILD_AUTH_TOKEN"};
+    for (size_t i = 0; i < MRP_COUNT(names); i++) {
+        const char *value = mrp_env_get(s->env, names[i]);
+        if (value && mrp_masker_add(s->masker, value, strlen(value)))
+            return MRP_E_NOMEM;
+    }
+    return 0;
+}
+
 void mrp_session_fail(struct mrp_session *s, const char *by, int exit_code)
 {
     if (!s->broken_by)
@@ -62,6 +78,8 @@ char *mrp_rerun_line(const struct mrp_session *s, const char *stage)
     const char *line = s->options->command_line;
     if (!line)
         return NULL;
+    if (s->plan.count == 1 && !s->spec->has_phases) /* `mrpipe do`: there is nothing before it */
+        return mrp_strdup(line);
     bool plain =
         strspn(stage, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
         strlen(stage);

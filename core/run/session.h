@@ -40,6 +40,8 @@ struct mrp_session {
     char **secrets;      /* names of variables resolved from parameter store and secrets manager */
     json_t *artifacts;   /* the block with "added-files" */
     json_t *exported;    /* env.exported-variables after the phases: object or NULL */
+    int64_t saved_ms;    /* when state.json was written */
+    bool unsaved;        /* a stage has ended since */
     json_t *kept_phases; /* their part of state.json; NULL */
     json_t *old;         /* state.json of the run that is resumed; NULL */
     int jobs;
@@ -51,6 +53,8 @@ struct mrp_session {
 
 /** The exit code of an error (enum mrp_exit). */
 int mrp_exit_of(enum mrp_code code);
+/** What the environment holds as AWS keys is secret. 0 or MRP_E_NOMEM. */
+int mrp_session_mask_keys(struct mrp_session *s);
 void mrp_session_fail(struct mrp_session *s, const char *by, int exit_code);
 /** "mrpipe run FILE --from ID": owned; NULL: unknown. */
 char *mrp_rerun_line(const struct mrp_session *s, const char *stage);

@@ -56,8 +56,7 @@ static void finish(struct mrp_session *s,
     mrp_journal_send(&s->journal, e);
     if (mrp_streq(result, "changed"))
         s->changed = true;
-    if (s->options->mode == MRP_MODE_RUN && node->attempts)
-        mrp_state_save(s);
+    s->unsaved = s->unsaved || node->attempts;
 }
 
 static void add_artifact(struct mrp_session *s, const char *path)
@@ -84,7 +83,7 @@ send_card(const struct mrp_session *s, const struct mrp_node *node, const struct
         mrp_json_puts(e, "signal", sigabbrev_np(end->signal));
     mrp_json_put(e, "error", mrp_error_json(&end->error));
     mrp_json_put(e, "tail", end->tail ? mrp_tail_json(end->tail) : json_array());
-    mrp_json_puts(e, "file", s->spec->path);
+    mrp_json_puts(e, "file", mrp_spec_stage_file(s->spec));
     if (node->spec->mark.line)
         mrp_json_puti(e, "line", node->spec->mark.line);
     mrp_json_puts(e, "log", end->log);
@@ -223,7 +222,8 @@ static void set_fingerprint(const struct mrp_session *s,
     mrp_json_puts(in, "role", init->role_arn);
     mrp_json_put(in, "with", json_incref(init->with));
     mrp_json_put(in, "env", mrp_take_json(&env));
-    mrp_json_put(in, "artifacts", json_deep_copy(s->artifacts));
+    if (s->spec->artifacts)
+        mrp_json_put(in, "artifacts", json_deep_copy(s->spec->artifacts));
     free(node->fingerprint);
     node->fingerprint = mrp_fingerprint(in);
 }
@@ -423,32 +423,44 @@ static bool condition_holds(struct mrp_session *s, struct mrp_node *node)
     return yes;
 }
 
+static bool consider_retry(struct mrp_session *s, struct mrp_node *node)
+{
+    if (s->loop.signal)
+        finish(s, node, "cancelled", "the run was stopped", NULL, NULL);
+    else if (mrp_now_ms() < node->retry_ms || s->running >= (size_t)s->jobs)
+        return false;
+    else
+        start(s, node);
+    return true;
+}
+
+/* Must the node end without having run? Not yet while its needs run: their ends give the better
+ * reason. */
+static bool
+is_blocked(const struct mrp_session *s, const struct mrp_node *node, bool ended, const char *bad)
+{
+    bool asks = asks_results(node) && !s->loop.signal;
+    if (asks)
+        return false;
+    if (ended && bad)
+        return true;
+    return s->loop.signal || (s->broken_by && (ended || (!bad && !s->running)));
+}
+
 /* One look at a node that waits; true if its state changed. */
 static bool consider(struct mrp_session *s, struct mrp_node *node)
 {
     const char *bad = NULL;
-    if (node->state == MRP_NODE_WAITING && !node->selected) {
+    if (node->state == MRP_NODE_RETRY)
+        return consider_retry(s, node);
+    if (!node->selected) {
         mrp_state_borrow(s, node);
         finish(s, node, "skipped", "not selected", NULL, NULL);
         return true;
     }
-    if (node->state == MRP_NODE_RETRY) {
-        if (s->loop.signal) {
-            finish(s, node, "cancelled", "the run was stopped", NULL, NULL);
-            return true;
-        }
-        if (mrp_now_ms() < node->retry_ms || s->running >= (size_t)s->jobs)
-            return false;
-        start(s, node);
-        return true;
-    }
     bool ended = needs_ended(s, node, &bad);
-    bool broken = s->broken_by || s->loop.signal;
-    bool asks = asks_results(node) && !s->loop.signal;
-    if ((broken && !asks && (ended || !bad)) || (ended && bad && !asks)) {
-        if (!ended && !s->loop.signal && s->running)
-            return false; /* its needs still run: their ends give the better reason */
-        end_blocked(s, node, bad);
+    if (is_blocked(s, node, ended, bad)) {
+        end_blocked(s, node, ended ? bad : NULL);
         return true;
     }
     if (!ended || s->running >= (size_t)s->jobs)
