@@ -293,6 +293,10 @@ int mrp_deploy_run(void *options,
         return rc;
     }
     *result = count_in(&d, MRP_T_PLANNED) ? MRP_CHANGED : MRP_UNCHANGED;
+    for (size_t i = 0; i < d.count; i++)
+        if (d.targets[i].state == MRP_T_UNCHANGED)
+            mrp_log(stage, MRP_INFO, "%s in %s runs %s already", d.targets[i].service,
+                    d.targets[i].region, mrp_basename(d.targets[i].prev_td));
     if ((rc = waves(&d, &failed, err)) != 0)
         return rc;
     if (failed)

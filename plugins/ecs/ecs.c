@@ -18,6 +18,7 @@ static const struct mrp_action actions[] = {
         .check = mrp_imagedefinitions_check,
         .plan = mrp_imagedefinitions_plan,
         .run = mrp_imagedefinitions_run,
+        .verify = mrp_imagedefinitions_plan, /* is the file still what a run would write? */
     },
     {
         .name = "deploy",

@@ -169,7 +169,8 @@ static int one_region(struct work *w, const char *region, size_t regions, struct
     mrp_auto(mrp_free_str) char *text = mrp_json_text(list);
     if (!text)
         return mrp_fail(err, MRP_E_NOMEM, "text of %s", file);
-    if (!file_holds(path, text)) {
+    bool equal = file_holds(path, text);
+    if (!equal) {
         w->changed = true;
         if (w->write)
             rc = mrp_file_write(path, text, strlen(text), 0644, false, err);
@@ -177,7 +178,7 @@ static int one_region(struct work *w, const char *region, size_t regions, struct
             return rc;
         mrp_change(w->stage, "%s %s for %s", w->write ? "wrote" : "write", file, region);
     }
-    if (w->write)
+    if (w->write || equal)
         mrp_add_artifact(w->stage, file);
     if (mrp_json_puts(w->files, region, file) ||
         mrp_json_put(w->images, region, mrp_take_json(&map)))
@@ -206,6 +207,15 @@ static int work(struct work *w, struct mrp_error *err)
     return rc;
 }
 
+static int finish(struct work *w, enum mrp_result *result, struct mrp_error *err)
+{
+    *result = w->changed ? MRP_CHANGED : MRP_UNCHANGED;
+    int rc = mrp_output(w->stage, "files", json_incref(w->files), err);
+    if (rc == MRP_OK)
+        rc = mrp_output(w->stage, "images", json_incref(w->images), err);
+    return rc;
+}
+
 int mrp_imagedefinitions_plan(void *options,
                               struct mrp_stage *stage,
                               enum mrp_result *result,
@@ -221,8 +231,7 @@ int mrp_imagedefinitions_plan(void *options,
         *result = MRP_CHANGED;
         return MRP_OK;
     }
-    *result = w.changed ? MRP_CHANGED : MRP_UNCHANGED;
-    return rc;
+    return rc ? rc : finish(&w, result, err);
 }
 
 int mrp_imagedefinitions_run(void *options,
@@ -234,11 +243,9 @@ int mrp_imagedefinitions_run(void *options,
     mrp_auto(mrp_free_json) json_t *images = json_object();
     struct work w = {.o = options, .stage = stage, .write = true, .files = files, .images = images};
     int rc = work(&w, err);
-    if (rc)
-        return rc == MRP_E_NOTFOUND ? (int)(err->code = MRP_E_ARTIFACT) : rc;
-    *result = w.changed ? MRP_CHANGED : MRP_UNCHANGED;
-    rc = mrp_output(stage, "files", mrp_take_json(&files), err);
-    if (rc == MRP_OK)
-        rc = mrp_output(stage, "images", mrp_take_json(&images), err);
-    return rc;
+    if (rc == MRP_E_NOTFOUND) {
+        err->code = MRP_E_ARTIFACT;
+        return err->code;
+    }
+    return rc ? rc : finish(&w, result, err);
 }

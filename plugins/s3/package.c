@@ -236,8 +236,8 @@ static bool file_is(const char *path, const struct packed *p)
     return mrp_archive_sum(sha, &size, fd, path, NULL) == 0 && strcmp(sha, p->sha256) == 0;
 }
 
-/* The same package in the newest other run that has one: then this run changed nothing. */
-static bool earlier_run_has(const struct mrp_stage *stage, const struct packed *p)
+/* The same package in the newest other run that has one (owned), or NULL. */
+static char *in_earlier_run(const struct mrp_stage *stage, const struct packed *p)
 {
     mrp_auto(mrp_free_str) char *runs = mrp_path_join(mrp_stage_rundir(stage), "..");
     const char *own = mrp_basename(mrp_stage_rundir(stage));
@@ -250,8 +250,10 @@ static bool earlier_run_has(const struct mrp_stage *stage, const struct packed *
         struct stat st;
         if (d->d_name[0] == '.' || strcmp(d->d_name, own) == 0)
             continue;
-        mrp_auto(mrp_free_str) char *path = mrp_strf("%s/%s/artifacts/%s", runs, d->d_name, name);
-        if (!path || stat(path, &st) != 0)
+        /* a link such as `latest` may lead back to this very run */
+        mrp_auto(mrp_free_str) char *run = mrp_strf("%s/%s", runs, d->d_name);
+        mrp_auto(mrp_free_str) char *path = run ? mrp_strf("%s/artifacts/%s", run, name) : NULL;
+        if (!path || lstat(run, &st) != 0 || !S_ISDIR(st.st_mode) || stat(path, &st) != 0)
             continue;
         bool newer = st.st_mtim.tv_sec > newest.tv_sec ||
                      (st.st_mtim.tv_sec == newest.tv_sec && st.st_mtim.tv_nsec > newest.tv_nsec);
@@ -261,7 +263,7 @@ static bool earlier_run_has(const struct mrp_stage *stage, const struct packed *
             newest = st.st_mtim;
         }
     }
-    return best && file_is(best, p);
+    return best && file_is(best, p) ? mrp_take_str(&best) : NULL;
 }
 
 static int make_folder(const char *path, struct mrp_error *err)
@@ -309,7 +311,8 @@ static int write_package(struct packed *p,
         unlink(part);
         return rc;
     }
-    if (!o->to && earlier_run_has(stage, p))
+    mrp_auto(mrp_free_str) char *earlier = o->to ? NULL : in_earlier_run(stage, p);
+    if (earlier)
         p->changed = false;
     return MRP_OK;
 }
@@ -350,12 +353,20 @@ static int pack_one(struct packed *p,
     return MRP_OK;
 }
 
-static int run_secondary(json_t *out,
+typedef int (*pack_fn)(struct packed *p,
+                       const struct mrp_package *o,
+                       struct mrp_stage *stage,
+                       struct block *b,
+                       const char *id,
+                       struct mrp_error *err);
+
+static int one_secondary(json_t *out,
                          bool *changed,
                          const struct mrp_package *o,
                          struct mrp_stage *stage,
                          const char *id,
                          const json_t *j,
+                         pack_fn pack,
                          struct mrp_error *err)
 {
     mrp_auto(block_done) struct block b = {0};
@@ -366,7 +377,7 @@ static int run_secondary(json_t *out,
     if (rc == MRP_OK && !b.files)
         rc = mrp_fail(err, MRP_E_ARTIFACT, "secondary artifact %s names no files", id);
     if (rc == MRP_OK)
-        rc = pack_one(&p, o, stage, &b, id, err);
+        rc = pack(&p, o, stage, &b, id, err);
     mrp_auto(mrp_free_str) char *file = p.file;
     if (rc)
         return rc;
@@ -434,7 +445,7 @@ int mrp_package_run(void *options,
     json_t *ids = o->files ? NULL : mrp_json_obj(mrp_stage_artifacts(stage), "secondary-artifacts");
     json_object_foreach(ids, id, j)
     {
-        if ((rc = run_secondary(secondary, &changed, o, stage, id, j, err)) != 0)
+        if ((rc = one_secondary(secondary, &changed, o, stage, id, j, pack_one, err)) != 0)
             return rc;
     }
     p.file = file;
@@ -442,32 +453,44 @@ int mrp_package_run(void *options,
     return set_outputs(stage, &p, &secondary, err);
 }
 
-/* Pack into a nameless file, to know whether the bytes would differ. */
-static int would_change(bool *changed,
-                        const struct mrp_package *o,
-                        struct mrp_stage *stage,
-                        const struct mrp_pack_list *list,
-                        struct mrp_error *err)
+/* Pack into a nameless file, to know whether the bytes would differ; p->file becomes the file that
+ * holds them already, or the one that a run would write. */
+static int try_one(struct packed *p,
+                   const struct mrp_package *o,
+                   struct mrp_stage *stage,
+                   struct block *b,
+                   const char *id,
+                   struct mrp_error *err)
 {
+    mrp_auto(mrp_pack_list_done) struct mrp_pack_list list = {0};
     const char *tmp = getenv("TMPDIR");
     const struct mrp_archive_how how = {o->format == 1 ? MRP_ARCHIVE_TAR_GZ : MRP_ARCHIVE_ZIP,
                                         (int)o->level, (unsigned)o->threads, o->timestamps == 1,
                                         stage};
-    struct packed p = {0};
-    mrp_auto(mrp_close_fd) int fd =
-        open(tmp && *tmp ? tmp : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    *changed = true;
-    if (fd < 0)
-        return MRP_OK; /* cannot tell: say that it changes */
-    int rc = target_path(&p.file, o, stage, NULL, err);
-    mrp_auto(mrp_free_str) char *file = p.file;
+    int rc = target_path(&p->file, o, stage, id, err);
     if (rc == MRP_OK)
-        rc = mrp_archive_write(fd, "the package", list, &how, err);
-    if (rc == MRP_OK)
-        rc = mrp_archive_sum(p.sha256, &p.size, fd, "the package", err);
+        rc = collect(&list, o, stage, b, err);
     if (rc)
         return rc;
-    *changed = !file_is(file, &p) && (o->to || !earlier_run_has(stage, &p));
+    mrp_auto(mrp_close_fd) int fd =
+        open(tmp && *tmp ? tmp : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return mrp_fail_errno(err, "temporary file in %s", tmp && *tmp ? tmp : "/tmp");
+    rc = mrp_archive_write(fd, "the package", &list, &how, err);
+    if (rc == MRP_OK)
+        rc = mrp_archive_sum(p->sha256, &p->size, fd, "the package", err);
+    if (rc)
+        return rc;
+    p->files = list.count;
+    p->changed = !file_is(p->file, p);
+    mrp_auto(mrp_free_str) char *earlier = p->changed && !o->to ? in_earlier_run(stage, p) : NULL;
+    if (earlier) {
+        free(p->file);
+        p->file = mrp_take_str(&earlier);
+        p->changed = false;
+    }
+    if (p->changed)
+        mrp_change(stage, "pack %zu file(s)", list.count);
     return MRP_OK;
 }
 
@@ -478,23 +501,31 @@ int mrp_package_plan(void *options,
 {
     const struct mrp_package *o = options;
     mrp_auto(block_done) struct block b = {0};
-    mrp_auto(mrp_pack_list_done) struct mrp_pack_list list = {0};
-    bool changed = true;
+    mrp_auto(mrp_free_json) json_t *secondary = json_object();
+    struct packed p = {0};
+    bool changed = false;
     int rc = block_of_stage(&b, o, stage, err);
     if (rc == MRP_OK)
-        rc = collect(&list, o, stage, &b, err);
+        rc = try_one(&p, o, stage, &b, NULL, err);
+    const char *id;
+    json_t *j;
+    json_t *ids = o->files ? NULL : mrp_json_obj(mrp_stage_artifacts(stage), "secondary-artifacts");
+    if (rc == MRP_OK)
+        json_object_foreach(ids, id, j)
+        {
+            rc = one_secondary(secondary, &changed, o, stage, id, j, try_one, err);
+            if (rc)
+                break;
+        }
+    mrp_auto(mrp_free_str) char *file = p.file;
     if (rc == MRP_E_ARTIFACT) {
         /* the phases make the files; nothing is wrong yet */
         mrp_change(stage, "pack the artifacts (known after the phases)");
         *result = MRP_CHANGED;
         return MRP_OK;
     }
-    if (rc == MRP_OK)
-        rc = would_change(&changed, o, stage, &list, err);
     if (rc)
         return rc;
-    if (changed)
-        mrp_change(stage, "pack %zu file(s)", list.count);
-    *result = changed ? MRP_CHANGED : MRP_UNCHANGED;
-    return MRP_OK;
+    *result = p.changed || changed ? MRP_CHANGED : MRP_UNCHANGED;
+    return set_outputs(stage, &p, &secondary, err);
 }

@@ -17,6 +17,7 @@ static const struct mrp_action actions[] = {
         .check = mrp_package_check,
         .plan = mrp_package_plan,
         .run = mrp_package_run,
+        .verify = mrp_package_plan, /* is the package of the last run still what would be packed? */
     },
     {
         .name = "upload",

@@ -223,9 +223,17 @@ def test_own_folder_is_left_out(host, runs):
     host.runs = host.work / runs
     for expected in ("changed", "unchanged"):
         host.new_run()
+        latest = host.runs / "latest"
+        latest.unlink(missing_ok=True)
+        latest.symlink_to(host.run_folder.name)
         host.write(f"{runs}/run-{host.number}/events.jsonl", str(host.number))
         done = host("package", artifacts=block("**/*")).ok(expected)
         assert names(done.outputs["file"]) == ["a.txt"]
+    host.new_run()
+    for how in ("plan", "verify"):
+        looked = host("package", how=how, artifacts=block("**/*")).ok("unchanged")
+        assert looked.outputs == done.outputs | {"file": looked.outputs["file"]}
+        assert names(looked.outputs["file"]) == ["a.txt"]
 
 
 def test_stopped(host):
