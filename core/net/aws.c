@@ -14,6 +14,15 @@
 
 const char *aws_env(const struct mrp_aws *aws, const char *name)
 {
+    /* Whoever names a profile wants its credentials, not those of the environment. */
+    static const char *const hidden[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+                                         "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN",
+                                         "AWS_ROLE_ARN",      "AWS_WEB_IDENTITY_TOKEN_FILE"};
+    if (aws->profile && mrp_streq(name, "AWS_PROFILE"))
+        return aws->profile;
+    for (size_t i = 0; aws->profile && i < MRP_COUNT(hidden); i++)
+        if (mrp_streq(name, hidden[i]))
+            return NULL;
     return net_env(aws->stage, name);
 }
 
@@ -44,6 +53,33 @@ int mrp_aws_new(struct mrp_aws **out,
     return 0;
 }
 
+int mrp_aws_new_profile(struct mrp_aws **out,
+                        struct mrp_http *http,
+                        struct mrp_stage *stage,
+                        const char *profile,
+                        struct mrp_error *err)
+{
+    struct mrp_aws *aws = NULL;
+    int rc = mrp_aws_new(&aws, http, stage, err);
+    if (rc)
+        return rc;
+    aws->profile = mrp_strdup(profile);
+    if (!aws->profile) {
+        mrp_aws_free(&aws);
+        return mrp_fail(err, MRP_E_NOMEM, "start the AWS client");
+    }
+    *out = aws;
+    return 0;
+}
+
+const char *mrp_aws_region(struct mrp_aws *aws)
+{
+    struct mrp_error ignored = {0};
+    const json_t *section = aws->profile ? aws_profile(aws, aws->profile, &ignored) : NULL;
+    const char *region = section ? mrp_json_str(section, "region") : NULL;
+    return region && mrp_aws_is_region(region) ? region : aws_home_region(aws);
+}
+
 void mrp_aws_free(struct mrp_aws **out)
 {
     struct mrp_aws *aws = *out;
@@ -51,6 +87,7 @@ void mrp_aws_free(struct mrp_aws **out)
         return;
     mrp_credentials_done(&aws->credentials);
     free(aws->account);
+    free(aws->profile);
     json_decref(aws->hosts);
     json_decref(aws->config);
     json_decref(aws->shared);

@@ -136,6 +136,7 @@ static int renew(struct mrp_aws *aws, struct mrp_error *err)
     } else if (err) {
         *err = e;
     }
+    aws->refusal = rc ? e : (struct mrp_error){0};
     mrp_waitq_wake(&aws->refreshed, aws->http);
     return rc;
 }
@@ -149,6 +150,11 @@ int mrp_aws_credentials(struct mrp_credentials *out, struct mrp_aws *aws, struct
                 return rc;
             if (is_fresh(aws, 0))
                 break;
+            if (aws->refusal.code && aws->refusal.code != MRP_E_CANCELLED) {
+                if (err) /* asking once more would end alike, and take as long */
+                    *err = aws->refusal;
+                return aws->refusal.code;
+            }
             continue;
         }
         int rc = renew(aws, err);

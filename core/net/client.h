@@ -10,9 +10,11 @@
 struct mrp_aws {
     struct mrp_http *http;
     struct mrp_stage *stage;
+    char *profile;                      /* named by the caller; NULL: the usual chain */
     struct mrp_credentials credentials; /* the last ones; empty before the first call */
     bool refreshing;                    /* one task asks, the others wait */
     struct mrp_waitq refreshed;
+    struct mrp_error refusal; /* of the last renewal: for those who waited; code 0: it went well */
     char *account;
     int64_t skew_ms; /* the service's clock minus ours */
     json_t *hosts;   /* array of {host, url}: endpoints: and MRPIPE_ENDPOINTS */

@@ -357,6 +357,25 @@ static void stage_role(void **state)
     mrp_stage_free(stage);
 }
 
+/* Twenty tasks without credentials ask the metadata service once, not twenty times. */
+static void one_refusal_for_all(void **state)
+{
+    (void)state;
+    clear();
+    unsetenv("AWS_EC2_METADATA_DISABLED");
+    mrp_auto(mrp_free_str) char *url = mrp_strf("%s/wrong", server_url(server));
+    setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", url, 1);
+    mrp_auto(mrp_aws_free) struct mrp_aws *aws = NULL;
+    assert_int_equal(mrp_aws_new(&aws, http, NULL, &err), 0);
+    mrp_auto(mrp_group_free) struct mrp_group *group = NULL;
+    assert_int_equal(mrp_group_new(&group, http, 0, &err), 0);
+    unsigned hits = server_hits(server);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(mrp_group_spawn(group, use, aws, &err), 0);
+    assert_int_equal(mrp_group_wait(group, &err), MRP_E_AUTH);
+    assert_int_equal(server_hits(server), hits + 1);
+}
+
 static int start_all(void **state)
 {
     (void)state;
@@ -379,9 +398,15 @@ static int stop_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(environment), cmocka_unit_test(nothing),    cmocka_unit_test(web_identity),
-        cmocka_unit_test(profiles),    cmocka_unit_test(sso),        cmocka_unit_test(container),
-        cmocka_unit_test(metadata),    cmocka_unit_test(stage_role),
+        cmocka_unit_test(environment),
+        cmocka_unit_test(nothing),
+        cmocka_unit_test(web_identity),
+        cmocka_unit_test(profiles),
+        cmocka_unit_test(sso),
+        cmocka_unit_test(container),
+        cmocka_unit_test(metadata),
+        cmocka_unit_test(stage_role),
+        cmocka_unit_test(one_refusal_for_all),
     };
     return cmocka_run_group_tests(tests, start_all, stop_all);
 }

@@ -9,9 +9,11 @@
 #include "server.h"
 
 #include <mrpipe/auto.h>
+#include <mrpipe/host.h>
 #include <mrpipe/http.h>
 #include <mrpipe/text.h>
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -314,6 +316,71 @@ static void calls_in_two_steps(void **state)
     assert_int_equal(mrp_group_wait(group, &err), 0);
 }
 
+static volatile sig_atomic_t stop;
+static struct mrp_http *staged;
+
+static int sleeps_staged(void *arg, struct mrp_error *e)
+{
+    struct counter *c = arg;
+    int rc = c->running++ % 2 ? mrp_http_sleep(staged, 3600 * 1000, e)
+                              : mrp_waitq_wait(&c->q, staged, e);
+    c->ended++;
+    return rc;
+}
+
+static int stops(void *arg, struct mrp_error *e)
+{
+    (void)arg;
+    int rc = mrp_http_sleep(staged, 10, e);
+    stop = 1;
+    return rc;
+}
+
+static int undoes(void *arg, struct mrp_error *e)
+{
+    (void)arg;
+    int rc = mrp_http_sleep(staged, 3600 * 1000, e);
+    if (rc != MRP_E_CANCELLED)
+        return rc;
+    struct mrp_http_response r = {0};
+    struct mrp_http_request req = {.url = server_url(server), .flags = MRP_HTTP_CLEANUP};
+    rc = mrp_http_do(&r, staged, &req, e);
+    if (rc == 0 && r.status != 200)
+        rc = mrp_fail(e, MRP_E_BUG, "no clean-up");
+    mrp_http_response_done(&r);
+    return rc ? rc : MRP_E_CANCELLED;
+}
+
+static void the_run_is_stopped(void **state)
+{
+    (void)state;
+    static char *none[] = {NULL};
+    struct mrp_stage_init init = {.id = "t",
+                                  .run_id = "r",
+                                  .region = "us-east-1",
+                                  .primary = "us-east-1",
+                                  .secondaries = none,
+                                  .workdir = ".",
+                                  .rundir = ".",
+                                  .role_arn = "",
+                                  .cancelled = &stop};
+    struct mrp_stage *stage = mrp_stage_new(&init);
+    assert_int_equal(mrp_http_new(&staged, stage, &err), 0);
+    struct counter c = {0};
+    mrp_auto(mrp_group_free) struct mrp_group *group = NULL;
+    assert_int_equal(mrp_group_new(&group, staged, 0, &err), 0);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(mrp_group_spawn(group, sleeps_staged, &c, &err), 0);
+    assert_int_equal(mrp_group_spawn(group, undoes, NULL, &err), 0);
+    assert_int_equal(mrp_group_spawn(group, stops, NULL, &err), 0);
+    assert_int_equal(mrp_group_wait(group, &err), MRP_E_CANCELLED);
+    assert_int_equal(c.ended, 6);
+    assert_int_equal(mrp_group_spawn(group, stops, NULL, &err), MRP_E_CANCELLED);
+    mrp_group_free(&group);
+    mrp_http_free(&staged);
+    mrp_stage_free(stage);
+}
+
 static int start_all(void **state)
 {
     (void)state;
@@ -342,6 +409,7 @@ int main(void)
         cmocka_unit_test(descriptors),
         cmocka_unit_test(sleepers_wake_in_order),
         cmocka_unit_test(calls_in_two_steps),
+        cmocka_unit_test(the_run_is_stopped),
     };
     return cmocka_run_group_tests(tests, start_all, stop_all);
 }
