@@ -34,7 +34,16 @@ MRP_EXPORT int mrp_aws_new(struct mrp_aws **out,
                            struct mrp_http *http,
                            struct mrp_stage *stage,
                            struct mrp_error *err) MRP_NODISCARD;
+/** The same for a named profile of the configuration; keys in the environment are not used. */
+MRP_EXPORT int mrp_aws_new_profile(struct mrp_aws **out,
+                                   struct mrp_http *http,
+                                   struct mrp_stage *stage,
+                                   const char *profile,
+                                   struct mrp_error *err) MRP_NODISCARD;
 MRP_EXPORT void mrp_aws_free(struct mrp_aws **aws);
+/** The region of the named profile, else of the stage, the environment, the configuration. Borrowed.
+ */
+MRP_EXPORT const char *mrp_aws_region(struct mrp_aws *aws);
 MRP_EXPORT struct mrp_http *mrp_aws_http(struct mrp_aws *aws);
 
 /** A copy of valid credentials (may ask STS, the container endpoint, ...). MRP_E_AUTH with a hint
