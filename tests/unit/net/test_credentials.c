@@ -357,6 +357,30 @@ static void stage_role(void **state)
     mrp_stage_free(stage);
 }
 
+/* A client of a named profile takes nothing from the environment. */
+static void named_profile(void **state)
+{
+    (void)state;
+    clear();
+    write_home(".aws/config", "[profile own]\nregion=eu-north-1\n[profile bare]\noutput=json\n");
+    write_home(".aws/credentials", "[own]\naws_access_key_id=AKIDOWN\naws_secret_access_key=s\n");
+    setenv("AWS_ACCESS_KEY_ID", "AKIDENV", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", "s", 1);
+    setenv("AWS_REGION", "eu-west-3", 1);
+    mrp_auto(mrp_aws_free) struct mrp_aws *own = NULL;
+    mrp_auto(mrp_aws_free) struct mrp_aws *bare = NULL;
+    assert_int_equal(mrp_aws_new_profile(&own, http, NULL, "own", &err), 0);
+    assert_string_equal(mrp_aws_region(own), "eu-north-1");
+    struct mrp_credentials c = {0};
+    assert_int_equal(mrp_aws_credentials(&c, own, &err), 0);
+    assert_string_equal(c.access_key, "AKIDOWN");
+    mrp_credentials_done(&c);
+    assert_int_equal(mrp_aws_new_profile(&bare, http, NULL, "bare", &err), 0);
+    assert_string_equal(mrp_aws_region(bare), "eu-west-3");
+    assert_int_equal(mrp_aws_credentials(&c, bare, &err), MRP_E_AUTH);
+    unsetenv("AWS_REGION");
+}
+
 /* Twenty tasks without credentials ask the metadata service once, not twenty times. */
 static void one_refusal_for_all(void **state)
 {
@@ -407,6 +431,7 @@ int main(void)
         cmocka_unit_test(metadata),
         cmocka_unit_test(stage_role),
         cmocka_unit_test(one_refusal_for_all),
+        cmocka_unit_test(named_profile),
     };
     return cmocka_run_group_tests(tests, start_all, stop_all);
 }
