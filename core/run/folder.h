@@ -5,6 +5,7 @@
 #include <mrpipe/error.h>
 
 #include <jansson.h>
+#include <stdbool.h>
 
 enum { MRP_RUNS_KEPT = 50 };
 
@@ -14,8 +15,9 @@ struct mrp_folder {
     char *temp; /* scripts, shell state: mode 0700, gone at the end */
 };
 
-/** A new run: its id, folder, the link `last`, .gitignore; old runs beyond 50 go. */
-int mrp_folder_make(struct mrp_folder *out, const char *workdir, struct mrp_error *err);
+/** A new run: its id, folder, .gitignore and, unless it only plans or verifies, the link `last`;
+ * old runs beyond 50 go. */
+int mrp_folder_make(struct mrp_folder *out, const char *workdir, bool last, struct mrp_error *err);
 /** Removes the temporary folder. */
 void mrp_folder_done(struct mrp_folder *folder);
 /** Path of a file in it; owned. NULL: no memory. '/' in `name` becomes '_' after the last folder.

@@ -124,7 +124,8 @@ static int set_up(struct mrp_session *s, struct mrp_error *err)
     mrp_auto(mrp_free_str) char *events = NULL;
     int rc = load_old(s, err);
     if (!rc)
-        rc = mrp_folder_make(&s->folder, s->options->workdir, err);
+        rc =
+            mrp_folder_make(&s->folder, s->options->workdir, s->options->mode == MRP_MODE_RUN, err);
     if (!rc && (!(events = mrp_folder_file(&s->folder, "", "events", ".jsonl")) ||
                 mrp_session_mask_keys(s)))
         rc = mrp_fail(err, MRP_E_NOMEM, "out of memory");
@@ -164,7 +165,8 @@ static void send_started(struct mrp_session *s)
     mrp_json_puts(e, "source-version", s->source_version);
     mrp_json_put(e, "phases", json_boolean(s->spec->has_phases));
     mrp_json_put(e, "stages", ids);
-    mrp_json_puts(e, "resumed", mrp_json_str(s->old, "run"));
+    if (s->options->mode == MRP_MODE_RUN && !s->options->only)
+        mrp_json_puts(e, "resumed", mrp_json_str(s->old, "run"));
     mrp_journal_send(&s->journal, e);
     if (s->spec->has_batch)
         mrp_note(&s->journal, MRP_INFO, "`batch:` is not run here: the phases of this file are");
@@ -318,6 +320,8 @@ int mrp_run(struct mrp_spec *spec,
         code = rc == MRP_E_CONFIG || rc == MRP_E_NOTFOUND ? MRP_EXIT_USAGE : MRP_EXIT_FAILED;
     if (!rc) {
         send_started(&s);
+        if (options->mode == MRP_MODE_RUN)
+            mrp_state_save(&s); /* so that even a killed run can be resumed */
         run_loop(&s);
         code = finish(&s);
     }

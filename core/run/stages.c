@@ -343,7 +343,8 @@ static void start(struct mrp_session *s, struct mrp_node *node)
         init.arg = a;
         node->state = MRP_NODE_RUNNING;
         s->running++;
-        json_object_clear(node->outputs);
+        if (s->options->mode != MRP_MODE_VERIFY) /* there they come from the last run */
+            json_object_clear(node->outputs);
         rc = mrp_task_start(&node->task, &init, &err);
         if (!rc)
             return;

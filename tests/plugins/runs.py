@@ -323,8 +323,11 @@ class Stages(Case):
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         self.assertFalse(os.path.exists(self.dir + "/made.txt"))
         self.assertIn(b"would say hi", run.stdout)
+        self.assertFalse(os.path.exists(self.dir + "/.mrpipe/runs/last"))
         self.run_it(None)
         self.assertEqual(self.events("run-ended")[0]["artifacts"], ["made.txt"])
+        verify = subprocess.run([BUILD + "/mrpipe", "verify", "b.yml", "--plugin-dir", SO], cwd=self.dir, env=self.env, capture_output=True, timeout=60)
+        self.assertEqual(verify.returncode, 0, verify.stdout + verify.stderr)
         self.run_it(None, "--stage", "b")
         self.assertEqual(self.results(), {"a": "skipped", "b": "unchanged", "c": "skipped"})
 
@@ -444,6 +447,10 @@ class Signals(Case):
         run.kill()
         run.wait()
         wait_for(lambda: not self.left())
+        os.unlink(self.dir + "/pid")
+        self.write(build("echo again", more=stages(note("n", needs=["build"]), head="")))
+        self.run_it(None, "--resume")
+        self.assertEqual(self.results(), {"n": "unchanged"})
 
     def test_sigterm_and_resume(self):
         for sig, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
