@@ -126,6 +126,13 @@ static int no_memory(struct mrp_error *err)
 static int make_codecommit(struct mrp_end *end, const char *host, struct mrp_error *err)
 {
     struct mrp_session *s = end->session;
+    if (end->profile) {
+        int rc = mrp_aws_new_profile(&end->login.aws_own, s->http, s->stage, end->profile, err);
+        if (rc)
+            return rc;
+        if (!end->region)
+            end->region = mrp_strdup(mrp_aws_region(end->login.aws_own));
+    }
     if (!end->region || !end->region[0]) {
         mrp_fail(err, MRP_E_CONFIG, "no region is known for the CodeCommit repository %s",
                  end->name);
@@ -249,7 +256,7 @@ static int make(struct mrp_end *end,
         char *own = NULL;
         if (mrp_codecommit_url(&own, &end->profile, &end->name, text))
             return no_memory(err);
-        end->region = own ? own : mrp_strdup(region);
+        end->region = own || end->profile ? own : mrp_strdup(region);
         return make_codecommit(end, NULL, err);
     }
     if (mrp_starts(text, "http://") || mrp_starts(text, "https://"))
