@@ -51,8 +51,9 @@ static const char aws_shim[] =
     "[ -z \"$ids\" ] || set -- \"$@\" --registry-ids $ids\n"
     "answer=$(aws \"$@\") || exit $?\n"
     "printf '%s\\n' \"$answer\" | while read -r token endpoint; do\n"
-    "  printf 'docker login -u AWS -p %s %s\\n'"
-    " \"$(printf %s \"$token\" | base64 -d | cut -d: -f2-)\" \"$endpoint\"\n"
+    "  password=$(printf %s \"$token\" | base64 -d | cut -d: -f2-)\n"
+    "  printf '%s\\n' \"$password\" 2>/dev/null >>\"$MRPIPE_SECRETS\" # masked from now on\n"
+    "  printf 'docker login -u AWS -p %s %s\\n' \"$password\" \"$endpoint\"\n"
     "done\n";
 
 static const char nothing[] =

@@ -109,6 +109,8 @@ static void cut_lines(struct mrp_capture *c, int stream, bool flush)
 
 static void pass_on(struct mrp_capture *c, bool flush)
 {
+    if (c->before)
+        c->before(c->arg);
     for (int i = 0; i < 2; i++) {
         struct mrp_buf *raw = &c->raw[i];
         if (mrp_mask_feed(&c->mask[i], c->masker, mrp_buf_str(raw), raw->len, flush, &c->text[i])) {

@@ -22,6 +22,8 @@ struct mrp_capture {
     struct mrp_mask_stream mask[2];
     struct mrp_buf text[2];
     const struct mrp_masker *masker;
+    /** Called after bytes were read and before they are masked; may be NULL. */
+    void (*before)(void *arg);
     /** One masked line without its end; stream 0 is stdout, 1 stderr. */
     void (*line)(void *arg, int stream, const char *text, size_t len);
     void *arg;

@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +29,8 @@ struct mrp_phases {
     struct mrp_shell_call call;
     struct mrp_tail_lines tail;
     int log_fd;
+    int secrets_fd; /* values that commands ask to mask: lines of $MRPIPE_SECRETS */
+    off_t secrets_read;
     char *log_path;
     int phase; /* the current one; MRP_PHASES: over */
     size_t index;
@@ -69,6 +72,24 @@ static void on_line(void *arg, int stream, const char *text, size_t len)
         mrp_close_fd(&p->log_fd); /* a full disk must not end the build */
 }
 
+/* Whole lines that were added to $MRPIPE_SECRETS since the last look are masked from now on. */
+static void take_secrets(void *arg)
+{
+    struct mrp_phases *p = arg;
+    struct stat st;
+    if (p->secrets_fd < 0 || fstat(p->secrets_fd, &st) || st.st_size <= p->secrets_read)
+        return;
+    char text[16384];
+    ssize_t n = pread(p->secrets_fd, text, sizeof text, p->secrets_read);
+    const char *end = n > 0 ? memrchr(text, '\n', (size_t)n) : NULL;
+    if (!end)
+        return;
+    struct mrp_view rest = {text, (size_t)(end + 1 - text)}, line;
+    p->secrets_read += (off_t)rest.n;
+    while (mrp_view_next(&line, &rest, '\n'))
+        (void)mrp_masker_add(p->s->masker, line.p, line.n);
+}
+
 struct mrp_phases *mrp_phases_new(struct mrp_session *s, struct mrp_error *err)
 {
     struct mrp_phases *p = calloc(1, sizeof *p);
@@ -79,6 +100,11 @@ struct mrp_phases *mrp_phases_new(struct mrp_session *s, struct mrp_error *err)
     p->s = s;
     p->capture.line = on_line;
     p->capture.arg = p;
+    p->capture.before = take_secrets;
+    mrp_auto(mrp_free_str) char *secrets = mrp_path_join(s->folder.temp, "secrets");
+    p->secrets_fd = secrets ? open(secrets, O_RDONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
+    if (secrets)
+        (void)mrp_env_set(&s->env, "MRPIPE_SECRETS", secrets);
     p->log_path = mrp_folder_file(&s->folder, "", "phases", ".log");
     p->log_fd =
         p->log_path ? open(p->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644) : -1;
@@ -100,6 +126,7 @@ void mrp_phases_free(struct mrp_phases **phases)
     mrp_shell_done(&p->shell);
     mrp_tail_done(&p->tail);
     mrp_close_fd(&p->log_fd);
+    mrp_close_fd(&p->secrets_fd);
     free(p->log_path);
     free(p->message);
     free(p);

@@ -92,6 +92,7 @@ static bool own_variable(const char *name)
 {
     static const char *const own[] = {"PATH",
                                       "MRPIPE_RUN_ID",
+                                      "MRPIPE_SECRETS",
                                       "PWD",
                                       "OLDPWD",
                                       "SHLVL",

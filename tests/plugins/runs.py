@@ -258,7 +258,7 @@ class Phases(Case):
                     f"'ecr get-authorization-token '*) echo \"$*\" > args; printf '{token}\\thttps://1.dkr.ecr.r.amazonaws.com\\n';;\n"
                     "*) echo real \"$@\";;\nesac\n")
         with open(tools + "/docker", "w") as f:
-            f.write("#!/bin/sh\necho docker $1 $3 $# $6\n")
+            f.write("#!/bin/sh\necho docker $1 $3 $# $6\necho with $5 >&2\n")
         for name in ("aws", "docker"):
             os.chmod(f"{tools}/{name}", 0o755)
         self.env["PATH"] = tools + ":" + self.env["PATH"]
@@ -267,6 +267,8 @@ class Phases(Case):
         self.assertEqual(self.lines(), ["docker login AWS 6 https://1.dkr.ecr.r.amazonaws.com", "real s3 ls a b", "65"])
         self.assertIn("no `ecr get-login`", " ".join(self.lines(stream="stderr")))
         self.assertIn("--region us-east-1", self.read("args"))
+        self.assertNotIn("registry-password", self.said)
+        self.assertIn("with ***", self.said)
 
 
 class Stages(Case):
@@ -421,6 +423,10 @@ class Masking(Case):
     def test_a_secret_option(self):
         self.run_it(stages(note("s", with_={"secret": self.SECRET})))
         self.check()
+
+    def test_a_command_registers_a_secret(self):
+        self.run_it(build("echo made-up-here >> $MRPIPE_SECRETS; echo it is made-up-here", "echo made-up-here | base64"))
+        self.assertEqual([text[:9] for text in self.lines()], ["it is ***", "***Cg=="])
 
     def test_the_callers_keys(self):
         self.env["AWS_SECRET_ACCESS_KEY"] = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
