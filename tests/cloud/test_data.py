@@ -251,7 +251,8 @@ def test_codecommit_calls(cloud, source):
     cloud.control("POST", "/settings", {"codecommit-page": 1})
     pages = list(api.get_paginator("list_repositories").paginate())
     cloud.control("POST", "/settings", {"codecommit-page": 1000})
-    assert len(pages) >= 2 and {made, made + "-2"} <= {each["repositoryName"] for page in pages for each in page["repositories"]}
+    names = {each["repositoryName"] for page in pages for each in page["repositories"]}
+    assert len(pages) >= 2 and {made, made + "-2"} <= names
     found = api.batch_get_repositories(repositoryNames=[made, "none"])
     assert [each["repositoryName"] for each in found["repositories"]] == [made]
     assert found["repositoriesNotFound"] == ["none"]

@@ -119,7 +119,8 @@ def _from_form(shape: Shape, prefix: str, left: dict[str, str]) -> Any:
             return ([] if kind == "list" else {}) if left.pop(prefix, None) == "" else None
         if kind == "list":
             return [_from_form(shape.member, f"{where}.{number}", left) for number in order]
-        key_word, value_word = (part.serialization.get("name", word) for part, word in ((shape.key, "key"), (shape.value, "value")))
+        key_word = shape.key.serialization.get("name", "key")
+        value_word = shape.value.serialization.get("name", "value")
         return {
             left.pop(f"{where}.{number}.{key_word}", ""): _from_form(shape.value, f"{where}.{number}.{value_word}", left)
             for number in order
