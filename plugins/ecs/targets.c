@@ -108,7 +108,7 @@ static int waves_from_option(struct mrp_deployment *d, struct mrp_error *err)
 {
     size_t i, k;
     json_t *wave;
-    json_array_foreach(d->o->waves, i, wave)
+    json_array_foreach(d->o->waves, i, wave){}
     {
         mrp_auto(mrp_free_strv) char **regions = NULL;
         int rc = names_from(&regions, wave, "waves", err);
@@ -198,7 +198,7 @@ static json_t *as_map(const json_t *list)
     json_t *map = json_object();
     size_t i;
     json_t *entry;
-    json_array_foreach(list, i, entry)
+    json_array_foreach(list, i, entry){}
     {
         const char *name = mrp_json_str(entry, "name");
         if (name)
@@ -215,7 +215,7 @@ from_copies(json_t **out, const struct mrp_target *t, const json_t *images, stru
     bool home = strcmp(t->region, mrp_stage_primary(t->run->stage)) == 0;
     size_t i;
     json_t *image;
-    json_array_foreach(images, i, image)
+    json_array_foreach(images, i, image){}
     {
         const char *name = mrp_json_str(image, "name");
         const char *source = mrp_json_str(image, "source");

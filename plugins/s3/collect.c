@@ -31,7 +31,8 @@ struct walk {
     struct mrp_stage *stage;
     const struct mrp_pack_spec *spec;
     const char *root; /* the base directory */
-    const struct mrp_patterns *exclude;
+    struct mrp_patterns exclude;
+    struct mrp_patterns pats; /* of one written pattern */
     const struct mrp_pattern *pattern;
     size_t found; /* by this pattern */
     size_t folders;
@@ -138,7 +139,7 @@ static int take(struct walk *w, const char *rel, const char *path, const struct 
 {
     struct stat st = *lst;
     mrp_auto(mrp_free_str) char *link = NULL;
-    if (mrp_patterns_match(w->exclude, rel))
+    if (mrp_patterns_match(&w->exclude, rel))
         return MRP_OK;
     if (S_ISLNK(lst->st_mode)) {
         if (w->spec->keep_links)
@@ -358,25 +359,38 @@ static const char *relative(const char *root, const char *text)
     return text;
 }
 
+static void walk_done(struct walk *w)
+{
+    mrp_patterns_done(&w->exclude);
+    mrp_patterns_done(&w->pats);
+}
+
+static int add_pattern(struct mrp_patterns *to,
+                       struct walk *w,
+                       const char *written,
+                       size_t i,
+                       struct mrp_error *err)
+{
+    mrp_auto(mrp_free_str) char *text = mrp_pack_expand(w->stage, written);
+    if (!text)
+        return mrp_fail(err, MRP_E_NOMEM, "artifact path %s", written);
+    return mrp_patterns_add(to, relative(w->root, text), i, err);
+}
+
 static int walk_root(struct walk *w, size_t *found, struct mrp_error *err)
 {
-    mrp_auto(mrp_patterns_done) struct mrp_patterns exclude = {0};
+    mrp_patterns_done(&w->exclude);
     for (size_t i = 0; i < mrp_strv_len(w->spec->exclude); i++) {
-        mrp_auto(mrp_free_str) char *text = mrp_pack_expand(w->stage, w->spec->exclude[i]);
-        int rc = text ? mrp_patterns_add(&exclude, relative(w->root, text), i, err)
-                      : mrp_fail(err, MRP_E_NOMEM, "exclude-paths");
+        int rc = add_pattern(&w->exclude, w, w->spec->exclude[i], i, err);
         if (rc)
             return rc;
     }
-    w->exclude = &exclude;
     for (size_t i = 0; i < mrp_strv_len(w->spec->files); i++) {
-        mrp_auto(mrp_patterns_done) struct mrp_patterns pats = {0};
-        mrp_auto(mrp_free_str) char *text = mrp_pack_expand(w->stage, w->spec->files[i]);
-        int rc = text ? mrp_patterns_add(&pats, relative(w->root, text), i, err)
-                      : mrp_fail(err, MRP_E_NOMEM, "artifact paths");
-        for (size_t k = 0; rc == MRP_OK && k < pats.count; k++) {
+        mrp_patterns_done(&w->pats);
+        int rc = add_pattern(&w->pats, w, w->spec->files[i], i, err);
+        for (size_t k = 0; rc == MRP_OK && k < w->pats.count; k++) {
             struct stat st;
-            w->pattern = &pats.list[k];
+            w->pattern = &w->pats.list[k];
             w->found = 0;
             if (stat(w->root, &st) != 0)
                 return mrp_fail_errno(err, "read folder %s", w->root);
@@ -387,7 +401,6 @@ static int walk_root(struct walk *w, size_t *found, struct mrp_error *err)
         if (rc)
             return rc;
     }
-    w->exclude = NULL;
     return MRP_OK;
 }
 
@@ -395,8 +408,7 @@ static int walk_root(struct walk *w, size_t *found, struct mrp_error *err)
  * in the source directory. */
 static int add_added(struct walk *w, char *const *roots, struct mrp_error *err)
 {
-    static const struct mrp_patterns none;
-    w->exclude = &none;
+    mrp_patterns_done(&w->exclude); /* what was added stays, whatever is excluded */
     w->pattern = NULL;
     for (size_t i = 0; i < mrp_strv_len(w->spec->added); i++) {
         mrp_auto(mrp_free_str) char *path = NULL;
@@ -450,6 +462,11 @@ static int nothing(const struct mrp_pack_spec *spec, size_t folders, struct mrp_
                     spec->base ? "'s base-directory" : "");
 }
 
+static void free_counts(size_t **counts)
+{
+    free(*counts);
+}
+
 int mrp_pack_collect(struct mrp_pack_list *out,
                      struct mrp_stage *stage,
                      const struct mrp_pack_spec *spec,
@@ -458,14 +475,13 @@ int mrp_pack_collect(struct mrp_pack_list *out,
     mrp_auto(mrp_free_strv) char **roots = NULL;
     mrp_auto(mrp_pack_list_done) struct mrp_pack_list list = {0};
     size_t patterns = mrp_strv_len(spec->files);
-    struct walk w = {.out = &list, .stage = stage, .spec = spec, .err = err};
+    mrp_auto(walk_done) struct walk w = {.out = &list, .stage = stage, .spec = spec, .err = err};
 
     int rc = find_roots(&roots, stage, spec, err);
     if (rc)
         return rc;
     find_runs(&w);
-    mrp_auto(mrp_free_str) char *memory = calloc(patterns + 1, sizeof(size_t));
-    size_t *found = (size_t *)(void *)memory;
+    mrp_auto(free_counts) size_t *found = calloc(patterns + 1, sizeof *found);
     if (!found)
         return mrp_fail(err, MRP_E_NOMEM, "artifact paths");
     for (size_t i = 0; i < mrp_strv_len(roots); i++) {

@@ -1,7 +1,7 @@
 /* One package file: the list of files written as zip or tar.gz, the same bytes for the same input.
  */
-#ifndef MRP_S3_ARCHIVE_H
-#define MRP_S3_ARCHIVE_H
+#ifndef MRP_S3_PACK_H
+#define MRP_S3_PACK_H
 
 #include "collect.h"
 

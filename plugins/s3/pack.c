@@ -1,5 +1,5 @@
 /* Writes a package: zip with headers of our own around packed blocks, tar.gz through libarchive. */
-#include "archive.h"
+#include "pack.h"
 
 #include "deflate.h"
 #include "zip.h"
@@ -188,14 +188,12 @@ static void free_entry(struct archive_entry **e)
 static int tar_data(struct archive *a, const struct mrp_pack_file *f, struct mrp_error *err)
 {
     mrp_auto(mrp_close_fd) int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    mrp_auto(mrp_free_str) char *buf = malloc(1 << 16);
+    char buf[1 << 14];
     uint64_t left = f->size;
-    if (!buf)
-        return mrp_fail(err, MRP_E_NOMEM, "read %s", f->path);
     if (fd < 0)
         return mrp_fail_errno(err, "read %s", f->path);
     while (left > 0) {
-        ssize_t n = read(fd, buf, left < 1 << 16 ? (size_t)left : 1 << 16);
+        ssize_t n = read(fd, buf, left < sizeof buf ? (size_t)left : sizeof buf);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
