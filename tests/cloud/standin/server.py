@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -140,4 +141,7 @@ def run() -> None:
     finally:
         folder = Path(sys.argv[sys.argv.index("--folder") + 1])
         if folder.name.startswith("mrpipe-cloud-"):
+            if os.geteuid() != 0 and (folder / "images").exists():
+                # Layers may hold files of other ids and folders without write permission.
+                subprocess.run(["buildah", "unshare", "rm", "-rf", str(folder / "images")], check=False)
             shutil.rmtree(folder, ignore_errors=True)
