@@ -1,0 +1,157 @@
+"""Against the stand-in's ECR rules; runs inside tests/cloud/up --run."""
+
+import base64
+import json
+import os
+import urllib.request
+
+import boto3
+import pytest
+
+ACCOUNT, WEST, EAST = "111122223333", "us-west-2", "us-east-1"
+LIFECYCLE = json.dumps({"rules": [{"rulePriority": 1, "selection": {
+    "tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 9}, "action": {"type": "expire"}}]})
+HOST = {region: f"{ACCOUNT}.dkr.ecr.{region}.amazonaws.com" for region in (WEST, EAST)}
+
+
+def control(method, path, data=None):
+    body = None if data is None else json.dumps(data).encode()
+    request = urllib.request.Request(os.environ["MRPIPE_CLOUD_CONTROL"] + path, body, method=method)
+    with urllib.request.urlopen(request) as answer:
+        return answer.read().decode()
+
+
+def log():
+    return [json.loads(line) for line in control("GET", "/log").splitlines()]
+
+
+def mutating():
+    return [line for line in control("GET", "/mutating").splitlines() if line]
+
+
+@pytest.fixture(autouse=True)
+def clean():
+    control("POST", "/reset", {})
+    control("POST", "/settings", {"ecr-token-seconds": 43200})
+    yield
+
+
+@pytest.fixture
+def image(act, layout, repo):
+    ecr = boto3.client("ecr", region_name=WEST)
+    ecr.create_repository(repositoryName=repo, imageTagMutability="IMMUTABLE",
+                          imageScanningConfiguration={"scanOnPush": True}, tags=[{"Key": "team", "Value": "x"}])
+    ecr.put_lifecycle_policy(repositoryName=repo, lifecyclePolicyText=LIFECYCLE)
+    digest = layout.tag("v1", layout.platforms())
+    done = act("copy", from_="oci:layout:v1", to=[f"{HOST[WEST]}/{repo}"])
+    assert done.result == "changed", done.last
+    control("POST", "/reset", {})
+    return digest
+
+
+def digest_at(region, repo, tag="v1"):
+    found = boto3.client("ecr", region_name=region).describe_images(repositoryName=repo, imageIds=[{"imageTag": tag}])
+    return found["imageDetails"][0]["imageDigest"]
+
+
+def test_copy_to_a_region_makes_the_repository(act, image, repo):
+    done = act("copy", from_=f"{HOST[WEST]}/{repo}:v1", to_regions=EAST)
+    assert done.result == "changed", done.last
+    assert digest_at(EAST, repo) == image
+    made = boto3.client("ecr", region_name=EAST).describe_repositories(repositoryNames=[repo])["repositories"][0]
+    assert made["imageTagMutability"] == "IMMUTABLE" and made["imageScanningConfiguration"]["scanOnPush"]
+    policy = boto3.client("ecr", region_name=EAST).get_lifecycle_policy(repositoryName=repo)
+    assert json.loads(policy["lifecyclePolicyText"]) == json.loads(LIFECYCLE)
+    copy = done.copies()[0]
+    assert copy["region"] == EAST and copy["image"] == f"{HOST[EAST]}/{repo}:v1" and copy["digest"] == image
+    control("POST", "/reset", {})
+    again = act("copy", from_=f"{HOST[WEST]}/{repo}:v1", to_regions=EAST)
+    assert again.result == "unchanged" and not mutating()
+    assert sorted(e["action"] for e in log()) == ["GetAuthorizationToken"] * 2 + ["HeadManifest"] * 2
+
+
+def test_immutable_conflict(act, image, repo, layout):
+    act("copy", from_=f"{HOST[WEST]}/{repo}:v1", to_regions=EAST)
+    other = layout.tag("v2", layout.image([500], 9))
+    done = act("copy", from_="oci:layout:v2", to=[f"{HOST[EAST]}/{repo}:v1"])
+    assert done.code == "conflict" and image in done.error and other in done.error and f"{HOST[EAST]}/{repo}" in done.error
+
+
+def test_warm_sync_is_pages(act, image, repo, layout):
+    names = [f"{i}.0.0" for i in range(12)]
+    for i, name in enumerate(names):
+        layout.tag(name, layout.image([1000 + i], 3))
+    act("copy", from_=[f"oci:layout:{n}" for n in names], to=[f"{HOST[WEST]}/{repo}"])
+    first = act("sync", from_=f"{HOST[WEST]}/{repo}", to_regions=EAST)
+    assert first.outputs["summary"]["copied"] == 13, first.last
+    control("POST", "/reset", {})
+    second = act("sync", from_=f"{HOST[WEST]}/{repo}", to_regions=EAST)
+    assert second.result == "unchanged" and second.outputs["summary"]["unchanged"] == 13
+    assert [e["action"] for e in log()] == ["DescribeImages"] * 2
+
+
+def test_expired_token_in_the_middle(act, image, repo, layout):
+    control("POST", "/settings", {"ecr-token-seconds": 1})
+    layout.tag("many", layout.image([30_000 + i for i in range(40)], 5))
+    done = act("copy", from_="oci:layout:many", to=[f"{HOST[EAST]}/{repo}"])
+    assert done.result == "changed", done.last
+
+
+def test_login(act, image, repo):
+    act.docker.mkdir()
+    file = act.docker / "config.json"
+    file.write_text(json.dumps({"auths": {"other.example": {"auth": "YTpi"}}, "HttpHeaders": {"a": "b"}}))
+    done = act("login", regions=[WEST, EAST])
+    assert done.result == "changed", done.last
+    config = json.loads(file.read_text())
+    assert config["auths"]["other.example"] == {"auth": "YTpi"} and config["HttpHeaders"] == {"a": "b"}
+    assert oct(file.stat().st_mode & 0o777) == "0o600"
+    user, _, password = base64.b64decode(config["auths"][HOST[WEST]]["auth"]).decode().partition(":")
+    assert user == "AWS" and password
+    assert password in [f["value"] for f in done.frames if f.get("type") == "secret"]
+    again = act("login", regions=[WEST, EAST])
+    assert again.result == "unchanged" and not mutating()
+
+
+def test_create_repository_and_align(act, image, repo):
+    assert act("create-repository", repositories=[repo], regions=[EAST]).result == "changed"
+    assert act("create-repository", repositories=[repo], regions=[EAST]).result == "unchanged"
+    ecr = boto3.client("ecr", region_name=EAST)
+    ecr.put_image_tag_mutability(repositoryName=repo, imageTagMutability="MUTABLE")
+    assert act("create-repository", how="plan", repositories=[repo], regions=[EAST]).changes
+    assert act("create-repository", repositories=[repo], regions=[EAST]).result == "changed"
+    assert ecr.describe_repositories(repositoryNames=[repo])["repositories"][0]["imageTagMutability"] == "IMMUTABLE"
+
+
+def test_replicate(act, image, repo):
+    first = act("replicate", prefixes=["t/"], regions=[EAST])
+    assert first.outputs["rules"], first.last
+    control("POST", "/reset", {})
+    again = act("replicate", prefixes=["t/"], regions=[EAST])
+    assert again.result == "unchanged" and not mutating()
+
+
+def test_sync_deletes_behind_a_guard(act, image, repo, layout):
+    act("sync", from_=f"{HOST[WEST]}/{repo}", to_regions=EAST)
+    layout.tag("extra", layout.image([77], 9))
+    act("copy", from_="oci:layout:extra", to=[f"{HOST[EAST]}/{repo}"])
+    refused = act("sync", from_=f"{HOST[WEST]}/{repo}", to_regions=EAST, delete="extra")
+    assert refused.code == "conflict" and "1 of 2" in refused.error
+    forced = act("sync", from_=f"{HOST[WEST]}/{repo}", to_regions=EAST, delete="extra", force=True)
+    assert forced.outputs["summary"]["deleted"] == 1
+    assert act("sync", from_=f"{HOST[WEST]}/{repo}", to_regions=EAST, delete="extra").result == "unchanged"
+
+
+@pytest.mark.parametrize("fault", [
+    {"service": "registry", "action": "PutUpload", "effect": "cut-request", "bytes": 1000, "count": 2},
+    {"service": "registry", "action": "PutManifest", "effect": "lost-answer", "count": 1},
+    {"service": "blob", "action": "GetLayer", "effect": "cut-answer", "bytes": 1000, "count": 2},
+    {"service": "registry", "action": "StartUpload", "effect": "status", "status": 429, "count": 2},
+    {"service": "ecr", "action": "BatchCheckLayerAvailability", "effect": "throttle", "count": 1},
+    {"service": "ecr", "action": "CreateRepository", "effect": "lost-answer", "count": 1},
+])
+def test_faults_recover(act, image, repo, fault):
+    control("POST", "/faults", fault)
+    done = act("copy", from_=f"{HOST[WEST]}/{repo}:v1", to_regions=EAST)
+    assert done.result == "changed", done.last
+    assert digest_at(EAST, repo) == image
