@@ -25,7 +25,7 @@ static int check_entries(const json_t *list, const char *file, struct mrp_error 
         mrp_fail(err, MRP_E_CONFIG, "%s is no list of images", file);
         return mrp_hint(err, "its form is [{\"name\": CONTAINER, \"imageUri\": IMAGE}]");
     }
-    json_array_foreach(list, i, entry){}
+    json_array_foreach(list, i, entry)
     {
         const char *name = mrp_json_str(entry, "name");
         const char *image = mrp_json_str(entry, "imageUri");
@@ -109,13 +109,13 @@ mrp_definitions_copy(const json_t *images, const char *name, const char *source,
     size_t i, k;
     json_t *image, *copy;
     for (int by_name = 0; by_name < 2 && !best; by_name++) {
-        json_array_foreach(images, i, image){}
+        json_array_foreach(images, i, image)
         {
             const char *have = mrp_json_str(image, by_name ? "name" : "source");
             const char *want = by_name ? name : source;
             if (!have || !want || !*want || strcmp(have, want) != 0)
                 continue;
-            json_array_foreach(mrp_json_arr(image, "copies"), k, copy){}
+            json_array_foreach(mrp_json_arr(image, "copies"), k, copy)
             {
                 const char *there = mrp_json_str(copy, "region");
                 if (!mrp_json_str(copy, "image"))

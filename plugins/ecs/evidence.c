@@ -24,7 +24,7 @@ static void events(struct mrp_target *t, const json_t *service)
     double start = (double)t->started_ms / 1000.0 - SLACK_S;
     size_t i;
     json_t *e;
-    json_array_foreach(mrp_json_arr(service, "events"), i, e){}
+    json_array_foreach(mrp_json_arr(service, "events"), i, e)
     {
         const char *text = mrp_json_str(e, "message");
         if (!text || json_array_size(list) >= MAX_EVENTS)
@@ -48,7 +48,7 @@ static void stopped_task(struct mrp_target *t, json_t *list, const json_t *task)
     json_t *c;
     mrp_buf_addf(&b, "task %.40s: %.40s: %.*s", arn ? mrp_basename(arn) : "?",
                  code ? code : "stopped", CUT, reason ? reason : "no reason given");
-    json_array_foreach(mrp_json_arr(task, "containers"), i, c){}
+    json_array_foreach(mrp_json_arr(task, "containers"), i, c)
     {
         const char *name = mrp_json_str(c, "name");
         const char *why = mrp_json_str(c, "reason");
@@ -97,9 +97,11 @@ static void stopped(struct mrp_target *t)
     json_t *list = json_array();
     size_t i;
     json_t *task;
-    json_array_foreach(mrp_json_arr(answer, "tasks"), i,
-                       task) if (json_array_size(list) < MAX_STOPPED && is_mine(t, task))
-        stopped_task(t, list, task);
+    json_array_foreach(mrp_json_arr(answer, "tasks"), i, task)
+    {
+        if (json_array_size(list) < MAX_STOPPED && is_mine(t, task))
+            stopped_task(t, list, task);
+    }
     mrp_json_put(t->evidence, "stopped-tasks", list);
 }
 

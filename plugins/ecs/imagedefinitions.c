@@ -106,7 +106,7 @@ static int make(json_t **list,
 {
     size_t i;
     json_t *entry;
-    json_array_foreach(entries, i, entry){}
+    json_array_foreach(entries, i, entry)
     {
         mrp_auto(mrp_free_str) char *image = NULL;
         int rc = counterpart(&image, o, entry, region, err);

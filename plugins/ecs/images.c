@@ -110,7 +110,7 @@ static void from_tasks(json_t *running, const struct mrp_target *t, const char *
         return;
     size_t i, k;
     json_t *task, *c;
-    json_array_foreach(mrp_json_arr(answer, "tasks"), i, task){}
+    json_array_foreach(mrp_json_arr(answer, "tasks"), i, task)
     {
         if (!mrp_rollout_same_td(mrp_json_str(task, "taskDefinitionArn"), td))
             continue;
@@ -147,7 +147,7 @@ int mrp_image_running(json_t **out,
     if (rc)
         return rc;
     const json_t *def = mrp_json_obj(answer, "taskDefinition");
-    json_array_foreach(mrp_json_arr(def, "containerDefinitions"), i, c){}
+    json_array_foreach(mrp_json_arr(def, "containerDefinitions"), i, c)
     {
         const char *name = mrp_json_str(c, "name");
         json_t *one = name ? json_object() : NULL;
@@ -161,7 +161,7 @@ int mrp_image_running(json_t **out,
         from_tasks(running, t, mrp_json_str(def, "taskDefinitionArn"));
     const char *name;
     json_t *one;
-    json_object_foreach(running, name, one){}
+    json_object_foreach(running, name, one)
     {
         mrp_auto(mrp_free_str) char *digest = NULL;
         struct mrp_error ignored = {0};

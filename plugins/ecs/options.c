@@ -93,13 +93,13 @@ static int check_waves(const json_t *waves, struct mrp_error *err)
     json_t *wave, *region;
     if (!json_is_array(waves) || json_array_size(waves) == 0)
         return mrp_fail(err, MRP_E_CONFIG, "waves is no list of lists of regions");
-    json_array_foreach(waves, i, wave){}
+    json_array_foreach(waves, i, wave)
     {
         if (json_is_string(wave) && mrp_aws_is_region(json_string_value(wave)))
             continue;
         if (!json_is_array(wave) || json_array_size(wave) == 0)
             return mrp_fail(err, MRP_E_CONFIG, "wave %zu is no list of regions", i + 1);
-        json_array_foreach(wave, k, region){}
+        json_array_foreach(wave, k, region)
         {
             const char *name = json_string_value(region);
             if (!name || !mrp_aws_is_region(name))
@@ -123,7 +123,7 @@ static int check_per_region(const json_t *map, struct mrp_error *err)
             return mrp_fail(err, MRP_E_CONFIG, "per-region: `%s` is no region", region);
         if (!json_is_object(json_object_iter_value(it)))
             return mrp_fail(err, MRP_E_CONFIG, "per-region.%s is no map", region);
-        json_object_foreach(json_object_iter_value(it), key, value){}
+        json_object_foreach(json_object_iter_value(it), key, value)
         {
             bool known = false;
             for (size_t i = 0; i < MRP_COUNT(keys); i++)

@@ -17,7 +17,7 @@ int mrp_parity_planned(const struct mrp_deployment *d, struct mrp_error *err)
             const struct mrp_target *a = &d->targets[i], *b = &d->targets[k];
             const char *name;
             json_t *value;
-            json_object_foreach(a->digests, name, value){}
+            json_object_foreach(a->digests, name, value)
             {
                 const char *x = json_string_value(value);
                 const char *y = mrp_json_str(b->digests, name);
@@ -85,7 +85,7 @@ static bool compare(const struct mrp_deployment *d)
         }
         const char *name;
         json_t *one;
-        json_object_foreach(a->current, name, one){}
+        json_object_foreach(a->current, name, one)
         {
             const json_t *there = json_object_get(b->current, name);
             /* services of one run differ in their containers; regions of one service do not */

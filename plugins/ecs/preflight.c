@@ -117,7 +117,7 @@ static void before_adopted(struct mrp_target *t, const json_t *service, const js
     size_t i;
     json_t *d;
     const char *now = mrp_json_str(primary, "taskDefinition");
-    json_array_foreach(mrp_json_arr(service, "deployments"), i, d){}
+    json_array_foreach(mrp_json_arr(service, "deployments"), i, d)
     {
         const char *td = mrp_json_str(d, "taskDefinition");
         if (d != primary && td && !mrp_rollout_same_td(td, now)) {
@@ -219,7 +219,7 @@ static int check_images(struct mrp_target *t, struct mrp_error *err)
     t->digests = json_object();
     const char *name;
     json_t *value;
-    json_object_foreach(t->images, name, value){}
+    json_object_foreach(t->images, name, value)
     {
         mrp_auto(mrp_free_str) char *digest = NULL;
         int rc = mrp_image_digest(&digest, t, json_string_value(value), err);

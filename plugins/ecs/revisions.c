@@ -30,7 +30,7 @@ static int page(void *arg, const json_t *answer, struct mrp_error *err)
     struct prune *p = arg;
     size_t i;
     json_t *item;
-    json_array_foreach(mrp_json_arr(answer, "taskDefinitionArns"), i, item){}
+    json_array_foreach(mrp_json_arr(answer, "taskDefinitionArns"), i, item)
     {
         const char *arn = json_string_value(item);
         if (arn && is_family(arn, p->family) && mrp_strv_add(&p->arns, arn))

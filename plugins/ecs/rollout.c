@@ -11,8 +11,11 @@ const json_t *mrp_rollout_find(const json_t *service, const char *id)
 {
     size_t i;
     json_t *d;
-    json_array_foreach(mrp_json_arr(service, "deployments"), i,
-                       d) if (id && mrp_streq(mrp_json_str(d, "id"), id)) return d;
+    json_array_foreach(mrp_json_arr(service, "deployments"), i, d)
+    {
+        if (id && mrp_streq(mrp_json_str(d, "id"), id))
+            return d;
+    }
     return NULL;
 }
 
@@ -20,8 +23,11 @@ const json_t *mrp_rollout_primary(const json_t *service)
 {
     size_t i;
     json_t *d;
-    json_array_foreach(mrp_json_arr(service, "deployments"), i,
-                       d) if (mrp_streq(mrp_json_str(d, "status"), "PRIMARY")) return d;
+    json_array_foreach(mrp_json_arr(service, "deployments"), i, d)
+    {
+        if (mrp_streq(mrp_json_str(d, "status"), "PRIMARY"))
+            return d;
+    }
     return NULL;
 }
 

@@ -68,12 +68,11 @@ static int names_from(char ***out, const json_t *v, const char *what, struct mrp
     json_t *item;
     if (json_is_string(v))
         return mrp_strv_add(out, json_string_value(v));
-    json_array_foreach(
-        v, i, item) if (!json_is_string(item) ||
-                        mrp_strv_add(
-                            out, json_string_value(item))) return mrp_fail(err, MRP_E_CONFIG,
-                                                                           "%s is no list of names",
-                                                                           what);
+    json_array_foreach(v, i, item)
+    {
+        if (!json_is_string(item) || mrp_strv_add(out, json_string_value(item)))
+            return mrp_fail(err, MRP_E_CONFIG, "%s is no list of names", what);
+    }
     return MRP_OK;
 }
 
@@ -108,7 +107,7 @@ static int waves_from_option(struct mrp_deployment *d, struct mrp_error *err)
 {
     size_t i, k;
     json_t *wave;
-    json_array_foreach(d->o->waves, i, wave){}
+    json_array_foreach(d->o->waves, i, wave)
     {
         mrp_auto(mrp_free_strv) char **regions = NULL;
         int rc = names_from(&regions, wave, "waves", err);
@@ -198,7 +197,7 @@ static json_t *as_map(const json_t *list)
     json_t *map = json_object();
     size_t i;
     json_t *entry;
-    json_array_foreach(list, i, entry){}
+    json_array_foreach(list, i, entry)
     {
         const char *name = mrp_json_str(entry, "name");
         if (name)
@@ -215,7 +214,7 @@ from_copies(json_t **out, const struct mrp_target *t, const json_t *images, stru
     bool home = strcmp(t->region, mrp_stage_primary(t->run->stage)) == 0;
     size_t i;
     json_t *image;
-    json_array_foreach(images, i, image){}
+    json_array_foreach(images, i, image)
     {
         const char *name = mrp_json_str(image, "name");
         const char *source = mrp_json_str(image, "source");

@@ -30,8 +30,11 @@ static json_t *find_container(const json_t *taskdef, const char *name)
 {
     size_t i;
     json_t *c;
-    json_array_foreach(mrp_json_arr(taskdef, "containerDefinitions"), i,
-                       c) if (mrp_streq(mrp_json_str(c, "name"), name)) return c;
+    json_array_foreach(mrp_json_arr(taskdef, "containerDefinitions"), i, c)
+    {
+        if (mrp_streq(mrp_json_str(c, "name"), name))
+            return c;
+    }
     return NULL;
 }
 
@@ -40,7 +43,7 @@ static int unknown(const json_t *taskdef, const char *name, struct mrp_error *er
     struct mrp_buf names = MRP_BUF_INIT(180);
     size_t i;
     json_t *c;
-    json_array_foreach(mrp_json_arr(taskdef, "containerDefinitions"), i, c){}
+    json_array_foreach(mrp_json_arr(taskdef, "containerDefinitions"), i, c)
     {
         const char *text = mrp_json_str(c, "name");
         mrp_buf_addf(&names, "%s%s", i ? ", " : "", text ? text : "?");
@@ -70,10 +73,12 @@ static json_t *find_named(json_t *list, const char *name, size_t *at)
 {
     size_t i;
     json_t *e;
-    json_array_foreach(list, i, e) if (mrp_streq(mrp_json_str(e, "name"), name)){}
+    json_array_foreach(list, i, e)
     {
-        *at = i;
-        return e;
+        if (mrp_streq(mrp_json_str(e, "name"), name)) {
+            *at = i;
+            return e;
+        }
     }
     return NULL;
 }
@@ -234,7 +239,7 @@ static void canonical_ports(json_t *container, const char *mode)
     size_t i;
     json_t *p;
     bool same_port = mrp_streq(mode, "awsvpc") || mrp_streq(mode, "host");
-    json_array_foreach(mrp_json_arr(container, "portMappings"), i, p){}
+    json_array_foreach(mrp_json_arr(container, "portMappings"), i, p)
     {
         if (!mrp_json_str(p, "protocol"))
             mrp_json_puts(p, "protocol", "tcp");
@@ -280,9 +285,10 @@ static json_t *canonical(const json_t *taskdef)
     plain_units(o, "memory", "GB");
     sort_list(o, "tags");
     sort_list(o, "requiresCompatibilities");
-    json_array_foreach(mrp_json_arr(o, "containerDefinitions"), i, c) if (json_is_object(c))
+    json_array_foreach(mrp_json_arr(o, "containerDefinitions"), i, c)
     {
-        canonical_container(c, mrp_json_str(o, "networkMode"));
+        if (json_is_object(c))
+            canonical_container(c, mrp_json_str(o, "networkMode"));
     }
     return o;
 }
@@ -308,7 +314,7 @@ char *mrp_taskdef_diff(const json_t *from, const json_t *to)
     mrp_auto(mrp_free_json) json_t *y = canonical(to);
     size_t i;
     json_t *c;
-    json_array_foreach(mrp_json_arr(y, "containerDefinitions"), i, c){}
+    json_array_foreach(mrp_json_arr(y, "containerDefinitions"), i, c)
     {
         const char *name = mrp_json_str(c, "name");
         json_t *old = name ? find_container(x, name) : NULL;

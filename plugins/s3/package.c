@@ -114,7 +114,7 @@ static int text_list(char ***out, const json_t *v, const char *what, struct mrp_
         return mrp_strv_add(out, json_string_value(v));
     if (v && !json_is_null(v) && !json_is_array(v))
         return mrp_fail(err, MRP_E_CONFIG, "%s is no list", what);
-    json_array_foreach(v, i, item){}
+    json_array_foreach(v, i, item)
     {
         if (!json_is_string(item))
             return mrp_fail(err, MRP_E_CONFIG, "%s: entry %zu is no text", what, i + 1);
@@ -443,7 +443,7 @@ int mrp_package_run(void *options,
     const char *id;
     json_t *j;
     json_t *ids = o->files ? NULL : mrp_json_obj(mrp_stage_artifacts(stage), "secondary-artifacts");
-    json_object_foreach(ids, id, j){}
+    json_object_foreach(ids, id, j)
     {
         if ((rc = one_secondary(secondary, &changed, o, stage, id, j, pack_one, err)) != 0)
             return rc;
@@ -511,7 +511,7 @@ int mrp_package_plan(void *options,
     json_t *j;
     json_t *ids = o->files ? NULL : mrp_json_obj(mrp_stage_artifacts(stage), "secondary-artifacts");
     if (rc == MRP_OK)
-        json_object_foreach(ids, id, j){}
+        json_object_foreach(ids, id, j)
         {
             rc = one_secondary(secondary, &changed, o, stage, id, j, try_one, err);
             if (rc)
