@@ -1,14 +1,25 @@
-/* The source version: HEAD, branch and origin of the git repository around the work directory. */
+/* The source version: HEAD, branch and origin of the git repository around the work directory, read
+ * by a child with libgit2. */
 #include "buildenv.h"
 
 #include <mrpipe/auto.h>
-#include <mrpipe/file.h>
+#include <mrpipe/buf.h>
+#include <mrpipe/json.h>
 #include <mrpipe/text.h>
+#include <mrpipe/time.h>
 
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <git2.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-enum { REF_MAX = 4096, PACKED_MAX = 64 << 20, CONFIG_MAX = 1 << 20, DEPTH = 5 };
+enum { ANSWER_MAX = 64 << 10, CHILD_MS = 10000 };
 
 void mrp_source_done(struct mrp_source *source)
 {
@@ -17,124 +28,142 @@ void mrp_source_done(struct mrp_source *source)
     mrp_free_str(&source->url);
 }
 
-/* The trimmed contents of a small file; NULL: unreadable. */
-static char *small(const char *dir, const char *name)
-{
-    mrp_auto(mrp_free_str) char *path = mrp_path_join(dir, name);
-    mrp_auto(mrp_free_str) char *text = NULL;
-    if (!path || mrp_file_read(&text, NULL, path, REF_MAX, NULL))
-        return NULL;
-    struct mrp_view v = mrp_view_trim(mrp_view_str(text));
-    return mrp_strndup(v.p, v.n);
-}
+/* What is used of libgit2. The runner never maps it, so it is not linked: the child opens it. */
+struct git {
+    __typeof__(&git_libgit2_init) init;
+    __typeof__(&git_libgit2_opts) opts;
+    __typeof__(&git_repository_open_ext) open;
+    __typeof__(&git_repository_head) head;
+    __typeof__(&git_reference_target) target;
+    __typeof__(&git_reference_is_branch) is_branch;
+    __typeof__(&git_reference_shorthand) shorthand;
+    __typeof__(&git_oid_tostr_s) oid;
+    __typeof__(&git_remote_lookup) remote;
+    __typeof__(&git_remote_url) url;
+};
 
-/* The .git folder: of this folder or one above it; a file .git names it (worktrees, submodules). */
-static char *git_dir(const char *workdir)
+static bool git_open(struct git *git)
 {
-    mrp_auto(mrp_free_str) char *at = realpath(workdir, NULL);
-    while (at) {
-        mrp_auto(mrp_free_str) char *head = mrp_path_join(at, ".git/HEAD");
-        if (head && mrp_exists(head))
-            return mrp_path_join(at, ".git");
-        mrp_auto(mrp_free_str) char *link = small(at, ".git");
-        if (link && mrp_starts(link, "gitdir: "))
-            return mrp_path_join(at, link + strlen("gitdir: "));
-        char *slash = strrchr(at, '/');
-        if (!slash || slash == at)
-            return NULL;
-        *slash = '\0';
+    const struct {
+        const char *name;
+        void *field;
+    } names[] = {
+        {"git_libgit2_init", &git->init},
+        {"git_libgit2_opts", &git->opts},
+        {"git_repository_open_ext", &git->open},
+        {"git_repository_head", &git->head},
+        {"git_reference_target", &git->target},
+        {"git_reference_is_branch", &git->is_branch},
+        {"git_reference_shorthand", &git->shorthand},
+        {"git_oid_tostr_s", &git->oid},
+        {"git_remote_lookup", &git->remote},
+        {"git_remote_url", &git->url},
+    };
+    void *lib = dlopen(MRP_LIBGIT2, RTLD_NOW | RTLD_LOCAL);
+    for (size_t i = 0; lib && i < MRP_COUNT(names); i++) {
+        void *found = dlsym(lib, names[i].name);
+        if (!found)
+            return false;
+        /* POSIX wants this copy: a cast from data to function pointer is not C. */
+        memcpy(names[i].field, &found, sizeof found);
     }
-    return NULL;
+    return lib != NULL;
 }
 
-static bool is_id(const char *s)
+/* In the child: the answer as one JSON object. It ends at once after, so nothing is freed. */
+static json_t *look(const char *workdir)
 {
-    size_t n = strspn(s, "0123456789abcdef");
-    return (n == 40 || n == 64) && !s[n];
+    struct git git;
+    git_repository *repo = NULL;
+    git_reference *head = NULL;
+    git_remote *remote = NULL;
+    json_t *out = json_object();
+    if (!git_open(&git) || git.init() < 0)
+        return out;
+    /* CodeBuild's checkout belongs to another user, and nothing of the repository is executed here.
+     */
+    git.opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
+    if (git.open(&repo, workdir, 0, NULL))
+        return out;
+    if (git.head(&head, repo) == 0 && git.target(head)) {
+        mrp_json_puts(out, "version", git.oid(git.target(head)));
+        if (git.is_branch(head))
+            mrp_json_puts(out, "branch", git.shorthand(head));
+    }
+    if (git.remote(&remote, repo, "origin") == 0)
+        mrp_json_puts(out, "url", git.url(remote));
+    return out;
 }
 
-static char *packed_ref(const char *common, const char *ref)
+static void child(int fd, const char *workdir)
 {
-    mrp_auto(mrp_free_str) char *path = mrp_path_join(common, "packed-refs");
-    mrp_auto(mrp_free_str) char *text = NULL;
-    size_t len;
-    if (!path || mrp_file_read(&text, &len, path, PACKED_MAX, NULL))
-        return NULL;
-    struct mrp_view rest = {text, len}, line;
-    while (mrp_view_next(&line, &rest, '\n')) {
-        line = mrp_view_trim(line);
-        const char *blank = line.n ? memchr(line.p, ' ', line.n) : NULL;
-        if (!blank || line.p[0] == '#')
+    mrp_auto(mrp_free_json) json_t *answer = look(workdir);
+    mrp_auto(mrp_free_str) char *text = mrp_json_text(answer);
+    size_t len = text ? strlen(text) : 0;
+    for (size_t at = 0; at < len;) {
+        ssize_t n = write(fd, text + at, len - at);
+        if (n <= 0)
+            break;
+        at += (size_t)n;
+    }
+    _exit(0);
+}
+
+/* All that the child says, until it ends or the time is over. */
+static char *listen_to(int fd)
+{
+    struct mrp_buf buf = MRP_BUF_INIT(ANSWER_MAX);
+    int64_t end = mrp_now_ms() + CHILD_MS;
+    for (;;) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        int64_t left = end - mrp_now_ms();
+        int ready = left > 0 ? poll(&p, 1, (int)left) : 0;
+        if (ready < 0 && errno == EINTR)
             continue;
-        struct mrp_view name = {blank + 1, line.n - (size_t)(blank + 1 - line.p)};
-        if (mrp_view_is(name, ref))
-            return mrp_strndup(line.p, (size_t)(blank - line.p));
-    }
-    return NULL;
-}
-
-static void read_head(struct mrp_source *out, const char *dir, const char *common)
-{
-    mrp_auto(mrp_free_str) char *name = mrp_strdup("HEAD");
-    for (int depth = 0; name && depth < DEPTH; depth++) {
-        mrp_auto(mrp_free_str) char *text = small(depth ? common : dir, name);
-        if (!text && depth)
-            text = packed_ref(common, name);
-        if (text && is_id(text)) {
-            out->version = mrp_take_str(&text);
-            return;
-        }
-        if (!text || !mrp_starts(text, "ref: refs/") || strstr(text, ".."))
-            return;
-        mrp_free_str(&name);
-        name = mrp_strdup(text + strlen("ref: "));
-        if (!out->branch && mrp_starts(text, "ref: refs/heads/"))
-            out->branch = mrp_strdup(text + strlen("ref: refs/heads/"));
+        char *to = ready > 0 ? mrp_buf_reserve(&buf, 4096) : NULL;
+        ssize_t n = to ? read(fd, to, 4096) : -1;
+        if (n < 0)
+            mrp_buf_done(&buf);
+        if (n <= 0)
+            return mrp_buf_take(&buf);
+        buf.len += (size_t)n;
+        to[n] = '\0';
     }
 }
 
-/* The url of [remote "origin"], without user and password. */
-static char *origin(const char *common)
+/* A URL without user and password. */
+static char *clean(const char *url)
 {
-    mrp_auto(mrp_free_str) char *path = mrp_path_join(common, "config");
-    mrp_auto(mrp_free_str) char *text = NULL;
-    if (!path || mrp_file_read(&text, NULL, path, CONFIG_MAX, NULL))
-        return NULL;
-    struct mrp_view rest = mrp_view_str(text), line;
-    bool inside = false;
-    while (mrp_view_next(&line, &rest, '\n')) {
-        line = mrp_view_trim(line);
-        if (line.n && line.p[0] == '[')
-            inside = mrp_view_is(line, "[remote \"origin\"]");
-        const char *eq = inside && line.n ? memchr(line.p, '=', line.n) : NULL;
-        struct mrp_view key = {line.p, eq ? (size_t)(eq - line.p) : 0};
-        if (!eq || !mrp_view_is(mrp_view_trim(key), "url"))
-            continue;
-        struct mrp_view url = {eq + 1, line.n - (size_t)(eq + 1 - line.p)};
-        url = mrp_view_trim(url);
-        mrp_auto(mrp_free_str) char *whole = mrp_strndup(url.p, url.n);
-        char *host = whole ? strstr(whole, "://") : NULL;
-        if (!host)
-            return mrp_take_str(&whole);
-        host += 3;
-        char *slash = strchr(host, '/'), *at = NULL;
-        for (char *p = host; *p && p != slash; p++)
-            at = *p == '@' ? p : at;
-        return at ? mrp_strf("%.*s%s", (int)(host - whole), whole, at + 1) : mrp_take_str(&whole);
-    }
-    return NULL;
+    const char *host = url ? strstr(url, "://") : NULL;
+    if (!host)
+        return mrp_strdup(url);
+    host += 3;
+    size_t authority = strcspn(host, "/");
+    const char *at = memrchr(host, '@', authority);
+    return at ? mrp_strf("%.*s%s", (int)(host - url), url, at + 1) : mrp_strdup(url);
 }
 
 void mrp_source_find(struct mrp_source *out, const char *workdir)
 {
+    int ends[2];
     *out = (struct mrp_source){0};
-    mrp_auto(mrp_free_str) char *dir = git_dir(workdir);
-    if (!dir)
+    if (pipe2(ends, O_CLOEXEC))
         return;
-    mrp_auto(mrp_free_str) char *shared = small(dir, "commondir");
-    mrp_auto(mrp_free_str) char *common = shared ? mrp_path_join(dir, shared) : mrp_strdup(dir);
-    if (!common)
+    pid_t pid = fork();
+    if (pid == 0)
+        child(ends[1], workdir);
+    close(ends[1]);
+    mrp_auto(mrp_free_str) char *text = pid > 0 ? listen_to(ends[0]) : NULL;
+    close(ends[0]);
+    if (pid < 0)
         return;
-    read_head(out, dir, common);
-    out->url = origin(common);
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    mrp_auto(mrp_free_json) json_t *answer = NULL;
+    if (!text || mrp_json_parse(&answer, text, strlen(text), "source version", NULL))
+        return;
+    out->version = mrp_strdup(mrp_json_str(answer, "version"));
+    out->branch = mrp_strdup(mrp_json_str(answer, "branch"));
+    out->url = clean(mrp_json_str(answer, "url"));
 }
