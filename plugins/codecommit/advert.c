@@ -85,19 +85,42 @@ static int take_ref(struct mrp_advert *a,
     return mrp_oids_add(&refs->extra, id, err);
 }
 
+static bool starts(const char *data, size_t len, const char *word)
+{
+    size_t n = strlen(word);
+    return len >= n && memcmp(data, word, n) == 0;
+}
+
+static int server_says(const char *data, size_t len, struct mrp_error *err)
+{
+    struct mrp_view words = mrp_view_trim((struct mrp_view){data, len});
+    mrp_auto(mrp_free_str) char *shown = mrp_show_name(words.p, words.n);
+    return mrp_fail(err, MRP_E_REMOTE, "the server says: %s", shown ? shown : "");
+}
+
+/* "OID NAME" without what follows the name. */
+static int take_pair(struct mrp_advert *a, const char *data, size_t len, struct mrp_error *err)
+{
+    struct mrp_oid id, more;
+    if (len < MRP_OID_HEX + 2 || !mrp_oid_parse(&id, data, len))
+        return malformed("a line of the advertisement is malformed", data, len, err);
+    if (data[MRP_OID_HEX] == ' ')
+        return take_ref(a, &id, data + MRP_OID_HEX + 1, len - MRP_OID_HEX - 1, err);
+    if (len > 64 && data[64] == ' ' && mrp_oid_parse(&more, data + 24, 40))
+        return sha256_refused(err);
+    return malformed("a line of the advertisement is malformed", data, len, err);
+}
+
 static int take_line(struct mrp_advert *a, const char *data, size_t len, struct mrp_error *err)
 {
-    if (len >= 4 && memcmp(data, "ERR ", 4) == 0) {
-        struct mrp_view words = mrp_view_trim((struct mrp_view){data + 4, len - 4});
-        mrp_auto(mrp_free_str) char *shown = mrp_show_name(words.p, words.n);
-        return mrp_fail(err, MRP_E_REMOTE, "the server says: %s", shown ? shown : "");
-    }
     bool first = a->state == MRP_ADVERT_FIRST;
-    if (first && len >= 9 && memcmp(data, "version 1", 9) == 0)
+    if (starts(data, len, "ERR "))
+        return server_says(data + 4, len - 4, err);
+    if (first && starts(data, len, "version 1"))
         return MRP_OK;
-    if (first && len >= 9 && memcmp(data, "version 2", 9) == 0)
+    if (first && starts(data, len, "version 2"))
         return mrp_fail(err, MRP_E_REMOTE, "the server insists on git protocol 2");
-    if (len >= 8 && memcmp(data, "shallow ", 8) == 0) {
+    if (starts(data, len, "shallow ")) {
         a->refs->shallow = true;
         return MRP_OK;
     }
@@ -114,16 +137,7 @@ static int take_line(struct mrp_advert *a, const char *data, size_t len, struct 
     }
     while (line && !nul && data[line - 1] == '\n')
         line--;
-    struct mrp_oid id;
-    if (!mrp_oid_parse(&id, data, line) || line < MRP_OID_HEX + 2)
-        return malformed("a line of the advertisement is malformed", data, line, err);
-    if (data[MRP_OID_HEX] != ' ') {
-        struct mrp_oid more;
-        if (line > 64 && data[64] == ' ' && mrp_oid_parse(&more, data + 24, 40))
-            return sha256_refused(err);
-        return malformed("a line of the advertisement is malformed", data, line, err);
-    }
-    return take_ref(a, &id, data + MRP_OID_HEX + 1, line - MRP_OID_HEX - 1, err);
+    return take_pair(a, data, line, err);
 }
 
 static int
@@ -134,8 +148,8 @@ packet(void *arg, enum mrp_pkt_kind kind, const char *data, size_t len, struct m
     case MRP_ADVERT_SERVICE: {
         const char *name = mrp_service_name(a->service);
         size_t n = strlen(name);
-        if (kind == MRP_PKT_DATA && len >= 4 && memcmp(data, "ERR ", 4) == 0)
-            return take_line(a, data, len, err);
+        if (kind == MRP_PKT_DATA && starts(data, len, "ERR "))
+            return server_says(data + 4, len - 4, err);
         if (kind != MRP_PKT_DATA || len < 10 + n || memcmp(data, "# service=", 10) != 0 ||
             memcmp(data + 10, name, n) != 0)
             return malformed("the answer does not begin with \"# service=\"", data, len, err);

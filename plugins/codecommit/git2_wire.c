@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct tap;
+
 struct mrp_git2_wire {
     git_smart_subtransport base; /* ours: what libgit2's smart transport calls */
     git_smart_subtransport *inner;
@@ -18,6 +20,7 @@ struct mrp_git2_wire {
     git_remote *remote;
     git_smart_subtransport_stream *stream; /* of the request */
     bool own_stream;                       /* to be freed here (HTTP) */
+    struct tap *tap;                       /* the one that libgit2 holds */
     bool ssh;
     struct mrp_end *end;
     enum mrp_service service;
@@ -53,6 +56,8 @@ static int tap_write(git_smart_subtransport_stream *s, const char *buf, size_t l
 static void tap_free(git_smart_subtransport_stream *s)
 {
     struct tap *t = (struct tap *)s;
+    if (t->wire->tap == t)
+        t->wire->tap = NULL;
     t->inner->free(t->inner);
     free(t);
 }
@@ -64,12 +69,20 @@ static int sub_action(git_smart_subtransport_stream **out,
 {
     struct mrp_git2_wire *w = (struct mrp_git2_wire *)sub;
     git_smart_subtransport_stream *inner = NULL;
-    struct tap *t = calloc(1, sizeof *t);
-    int rc = t ? w->inner->action(&inner, w->inner, url, action) : -1;
-    if (rc) {
-        free(t);
+    struct tap *t = NULL;
+    int rc = w->inner->action(&inner, w->inner, url, action);
+    if (rc)
         return rc;
+    if (w->tap && w->tap->inner == inner) { /* ssh has one stream for everything */
+        *out = &w->tap->base;
+        return 0;
     }
+    t = calloc(1, sizeof *t);
+    if (!t) {
+        inner->free(inner);
+        return -1;
+    }
+    w->tap = t;
     *t = (struct tap){
         .base = {.subtransport = sub, .read = tap_read, .write = tap_write, .free = tap_free},
         .inner = inner,

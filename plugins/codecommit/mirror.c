@@ -261,7 +261,8 @@ static int sum_up(struct mrp_mirror *m, enum mrp_result *result, struct mrp_erro
             struct mrp_error why = lane->err;
             if (!lane->failed && lane->refused_count)
                 refusal_error(&why, lane);
-            if (lane->failed || lane->refused_count)
+            bool told = pair->failed && strcmp(why.msg, pair->err.msg) == 0;
+            if (!told && (lane->failed || lane->refused_count))
                 note_failure(&first, &failures, &why, lane->end->text);
         }
     }

@@ -403,6 +403,8 @@ int mrp_pair_run(void *arg, struct mrp_error *err)
         struct mrp_lane *lane = &pair->lanes[i];
         lane->began_ms = began;
         lane->ended_ms = mrp_now_ms();
+        if (rc && !lane->over)
+            give_up(lane, err);
         mrp_oids_done(&lane->haves);
     }
     pair->failed = rc != MRP_OK;

@@ -188,8 +188,10 @@ static bool has_below(const struct mrp_update *list, size_t count, const char *n
 /* `a` cannot be a ref beside `a/b`: such deletes must be over before the creates begin. */
 static bool find_collision(const struct mrp_plan *plan)
 {
-    const struct mrp_update *creates = plan->list + plan->deletes;
     size_t count = plan->count - plan->deletes;
+    if (!count || !plan->deletes)
+        return false;
+    const struct mrp_update *creates = plan->list + plan->deletes;
     for (size_t i = 0; i < plan->deletes; i++)
         if (has_below(creates, count, plan->list[i].name))
             return true;

@@ -78,9 +78,11 @@ tell_run(struct mrp_stage *stage, const struct mrp_pair *pair, const struct mrp_
         mrp_log(stage, MRP_WARN, "%s refuses %s: %s", lane->end->text, name ? name : "",
                 lane->refused[i].words);
     }
-    if (lane->failed)
+    if (lane->failed && all)
         mrp_log(stage, MRP_WARN, "%s: %zu ref updates went through before it failed",
                 lane->end->text, all);
+    else if (lane->failed)
+        mrp_log(stage, MRP_WARN, "%s: nothing was changed", lane->end->text);
     else if (all || lane->refused_count || lane->created)
         mrp_log(stage, MRP_INFO,
                 "%s: %zu created, %zu updated, %zu deleted, %zu unchanged, %zu refused; %s in %s",
