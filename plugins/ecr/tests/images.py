@@ -9,6 +9,14 @@ OCI = "application/vnd.oci.image."
 DOCKER = "application/vnd.docker."
 
 
+CHUNK = 64 << 20
+
+
+def noise(rng, size):
+    """Random bytes; more than randbytes can make at once."""
+    return b"".join(rng.randbytes(min(CHUNK, size - at)) for at in range(0, size, CHUNK))
+
+
 class Layout:
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -24,7 +32,7 @@ class Layout:
     def image(self, sizes, seed, arch="amd64", docker=False, **extra):
         rng = random.Random(seed)
         layer = DOCKER + "image.rootfs.diff.tar.gzip" if docker else OCI + "layer.v1.tar+gzip"
-        layers = [self.blob(rng.randbytes(size), layer) for size in sizes]
+        layers = [self.blob(noise(rng, size), layer) for size in sizes]
         config = {"architecture": arch, "os": "linux", "config": {}, "seed": str(seed),
                   "rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64] * len(sizes)}}
         kind = DOCKER + "container.image.v1+json" if docker else OCI + "config.v1+json"
