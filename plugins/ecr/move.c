@@ -15,7 +15,7 @@
 
 enum {
     SMALL_BYTES = 128 << 10, /* fetched whole, pushed with one send */
-    RING_BYTES = 1 << 20,
+    RING_BYTES = 768 << 10,  /* the engine's pieces are at most 512 KiB */
     TRIES = 5,
     FIRST_WAIT_MS = 250,
     LOOK_MS = 500,

@@ -49,8 +49,8 @@ static size_t space(const struct ring *r)
 
 static void resume_feed(struct ring *r)
 {
-    /* Not for each byte: a quarter of the ring at a time keeps the number of wake-ups low. */
-    if (!r->feed_paused || (slowest(r) && space(r) < r->cap / 2))
+    /* Not for each byte: two thirds of the ring at a time keep the number of wake-ups low. */
+    if (!r->feed_paused || (slowest(r) && space(r) < r->cap / 3 * 2))
         return;
     r->feed_paused = false;
     if (r->feed)

@@ -69,17 +69,17 @@ class Latency:
 
     async def connected(self, reader, writer):
         # connect() came back at once: the first byte pays for the handshake.
-        await asyncio.sleep(2 * self.delay)
         try:
+            await asyncio.sleep(2 * self.delay)
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.upstream, limit=1 << 20)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.close()
             return
         lines = [Line(self.loop, up_writer, self.delay), Line(self.loop, writer, self.delay)]
         try:
             await asyncio.gather(self.pump(reader, lines[0]), self.pump(up_reader, lines[1]),
                                  lines[0].deliver(), lines[1].deliver())
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
