@@ -20,6 +20,8 @@ struct mrp_session {
     bool git2_started;
     const char *ssh_key;
     int64_t stall_ms;
+    uint64_t moved_bytes; /* of packs, by all repositories so far */
+    size_t pairs_done, pairs;
 };
 
 enum mrp_login_kind { MRP_LOGIN_NONE, MRP_LOGIN_BASIC, MRP_LOGIN_BEARER, MRP_LOGIN_CODECOMMIT };

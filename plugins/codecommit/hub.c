@@ -23,6 +23,8 @@ struct mrp_hub {
     struct mrp_error cause;
     struct mrp_waitq wait;
     struct mrp_lfs lfs;
+    void (*moved)(void *arg, size_t len);
+    void *arg;
     size_t count;
     struct mrp_hub_reader readers[];
 };
@@ -55,6 +57,12 @@ void mrp_hub_free(struct mrp_hub **hub)
     free((*hub)->ring);
     free(*hub);
     *hub = NULL;
+}
+
+void mrp_hub_on_bytes(struct mrp_hub *hub, void (*moved)(void *arg, size_t len), void *arg)
+{
+    hub->moved = moved;
+    hub->arg = arg;
 }
 
 struct mrp_hub_reader *mrp_hub_reader(struct mrp_hub *hub, size_t index)
@@ -181,6 +189,8 @@ int mrp_hub_add(struct mrp_hub *hub, const char *data, size_t len, struct mrp_er
     if (hub->head > TRAILER)
         release(hub, hub->head - TRAILER);
     wake_readers(hub);
+    if (hub->moved)
+        hub->moved(hub->arg, len);
     return MRP_OK;
 }
 

@@ -23,6 +23,8 @@ struct mrp_hub_reader {
 /** Room for `readers`; all begin at byte 0. */
 int mrp_hub_new(struct mrp_hub **out, struct mrp_http *http, size_t readers, struct mrp_error *err);
 void mrp_hub_free(struct mrp_hub **hub);
+/** Called with the size of each piece that comes in. */
+void mrp_hub_on_bytes(struct mrp_hub *hub, void (*moved)(void *arg, size_t len), void *arg);
 struct mrp_hub_reader *mrp_hub_reader(struct mrp_hub *hub, size_t index);
 
 /* ---- the source's side ---- */

@@ -211,6 +211,7 @@ static int run_pairs(struct mrp_mirror *m, struct mrp_error *err)
     /* A pair that waits for a connection while it holds another one would wait for ever. */
     unsigned need = jobs * (unsigned)(widest + 1);
     mrp_http_limit_connections(m->session.http, need < 8 ? 8 : need, need < 16 ? 16 : need);
+    m->session.pairs = m->count;
     struct mrp_group *group = NULL;
     int rc = mrp_group_new(&group, m->session.http, jobs, err);
     for (size_t i = 0; i < m->count && !rc; i++)

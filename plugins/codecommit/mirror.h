@@ -57,8 +57,6 @@ struct mrp_mirror {
     enum mrp_mirror_mode mode;
     struct mrp_pair *pairs;
     size_t count;
-    size_t finished;
-    uint64_t done_bytes;
 };
 
 int mrp_mirror_do(const struct mrp_mirror_options *options,

@@ -411,7 +411,7 @@ int mrp_pair_run(void *arg, struct mrp_error *err)
     if (rc)
         pair->err = *err;
     *err = (struct mrp_error){0};
-    pair->mirror->finished++;
+    pair->mirror->session.pairs_done++;
     return MRP_OK; /* one repository does not stop the others; mirror.c sums up */
 }
 

@@ -98,6 +98,19 @@ static int run_tasks(struct round *r, struct push_task *tasks, size_t count, str
     return rc;
 }
 
+static void moved(void *arg, size_t len)
+{
+    struct mrp_relay *relay = arg;
+    struct mrp_session *s = relay->session;
+    s->moved_bytes += len;
+    struct mrp_progress now = {.what = relay->source->text,
+                               .done_bytes = s->moved_bytes,
+                               .done_items = s->pairs_done,
+                               .total_items = s->pairs,
+                               .unit = "repositories"};
+    mrp_progress(s->stage, &now);
+}
+
 /* Make the pack's place; a pack without objects needs no source. */
 static int
 open_hub(struct round *r, struct push_task *tasks, size_t count, bool pack, struct mrp_error *err)
@@ -105,6 +118,8 @@ open_hub(struct round *r, struct push_task *tasks, size_t count, bool pack, stru
     if (!pack)
         return MRP_OK;
     int rc = mrp_hub_new(&r->hub, r->relay->session->http, count, err);
+    if (!rc)
+        mrp_hub_on_bytes(r->hub, moved, r->relay);
     for (size_t i = 0; i < count && !rc; i++)
         tasks[i].reader = mrp_hub_reader(r->hub, i);
     if (!rc && !r->wants.count)

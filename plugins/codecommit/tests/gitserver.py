@@ -7,9 +7,11 @@ Repositories lie under ROOT as NAME.git. Every request is kept in `log`. Faults 
 import base64
 import http.server
 import os
+import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 
 CHUNK = 64 * 1024
@@ -215,3 +217,14 @@ class GitServer:
     def requests(self, name=None):
         with self.lock:
             return [e for e in self.log if name is None or e["path"].startswith(f"/{name}.git")]
+
+
+def main():
+    """gitserver.py ROOT [PEM]: prints its URL and serves until it is stopped."""
+    with GitServer(sys.argv[1], tls=sys.argv[2] if len(sys.argv) > 2 else None) as server:
+        print(server.url, flush=True)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()
