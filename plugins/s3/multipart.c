@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COMPLETE_TRIES = 4, ABORT_TRIES = 3, ID_MAX = 2048 };
+enum { COMPLETE_TRIES = 3, ABORT_TRIES = 3, ID_MAX = 2048 };
 
 struct job {
     struct mrp_object *obj;
@@ -249,7 +249,7 @@ static int complete(struct mrp_object_state *out,
     for (int i = 0; i < COMPLETE_TRIES && again; i++) {
         if (i > 0) {
             mrp_log(obj->stage, MRP_DEBUG, "complete again: %s", err->msg);
-            if (mrp_http_sleep(http, 200 << i, err))
+            if (mrp_http_sleep(http, 100 << i, err))
                 return err->code;
         }
         *err = (struct mrp_error){0};

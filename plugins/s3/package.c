@@ -70,6 +70,11 @@ struct packed {
     bool changed;
 };
 
+static void packed_done(struct packed *p)
+{
+    free(p->file);
+}
+
 /* The lists and switches of one artifact, from the block's JSON or the options. */
 struct block {
     char **files;
@@ -370,7 +375,7 @@ static int one_secondary(json_t *out,
                          struct mrp_error *err)
 {
     mrp_auto(block_done) struct block b = {0};
-    struct packed p = {0};
+    mrp_auto(packed_done) struct packed p = {0};
     mrp_auto(mrp_free_str) char *what = mrp_strf("artifacts of %s", id);
     b.spec.what = what ? what : "artifacts";
     int rc = block_from_json(&b, j, err);
@@ -378,12 +383,11 @@ static int one_secondary(json_t *out,
         rc = mrp_fail(err, MRP_E_ARTIFACT, "secondary artifact %s names no files", id);
     if (rc == MRP_OK)
         rc = pack(&p, o, stage, &b, id, err);
-    mrp_auto(mrp_free_str) char *file = p.file;
     if (rc)
         return rc;
     *changed = *changed || p.changed;
     json_t *entry = json_object();
-    mrp_json_puts(entry, "file", file);
+    mrp_json_puts(entry, "file", p.file);
     mrp_json_puts(entry, "sha256", p.sha256);
     mrp_json_puti(entry, "size", (int64_t)p.size);
     mrp_json_puti(entry, "files", (int64_t)p.files);
@@ -431,11 +435,10 @@ int mrp_package_run(void *options,
     const struct mrp_package *o = options;
     mrp_auto(block_done) struct block b = {0};
     mrp_auto(mrp_free_json) json_t *secondary = json_object();
-    struct packed p = {0};
+    mrp_auto(packed_done) struct packed p = {0};
     int rc = block_of_stage(&b, o, stage, err);
     if (rc == MRP_OK)
         rc = pack_one(&p, o, stage, &b, NULL, err);
-    mrp_auto(mrp_free_str) char *file = p.file;
     if (rc)
         return rc;
 
@@ -448,7 +451,6 @@ int mrp_package_run(void *options,
         if ((rc = one_secondary(secondary, &changed, o, stage, id, j, pack_one, err)) != 0)
             return rc;
     }
-    p.file = file;
     *result = changed ? MRP_CHANGED : MRP_UNCHANGED;
     return set_outputs(stage, &p, &secondary, err);
 }
@@ -502,7 +504,7 @@ int mrp_package_plan(void *options,
     const struct mrp_package *o = options;
     mrp_auto(block_done) struct block b = {0};
     mrp_auto(mrp_free_json) json_t *secondary = json_object();
-    struct packed p = {0};
+    mrp_auto(packed_done) struct packed p = {0};
     bool changed = false;
     int rc = block_of_stage(&b, o, stage, err);
     if (rc == MRP_OK)
@@ -517,7 +519,6 @@ int mrp_package_plan(void *options,
             if (rc)
                 break;
         }
-    mrp_auto(mrp_free_str) char *file = p.file;
     if (rc == MRP_E_ARTIFACT) {
         /* the phases make the files; nothing is wrong yet */
         mrp_change(stage, "pack the artifacts (known after the phases)");
