@@ -1,20 +1,22 @@
 /* The masker: a streaming multi-pattern search that replaces secrets and their encoded forms. */
 #include "mask.h"
 
+#include "secret_forms.h"
+
 #include <mrpipe/auto.h>
 #include <mrpipe/text.h>
 
-#include <ctype.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS = 4096, MIN_PATTERN = 4, MIN_LINE = 8 };
+enum { BUCKETS = 4096, MIN_PATTERN = 4, MIN_LINE = 8, WRAP_MAX = 100 };
 #define PATTERN_BYTES_MAX ((size_t)16 << 20)
 
 struct pattern {
     char *p;
     size_t n;
+    bool wraps;   /* line ends may stand in it */
     int32_t next; /* in the bucket; -1: last */
 };
 
@@ -55,13 +57,13 @@ void mrp_masker_free(struct mrp_masker **masker)
     *masker = NULL;
 }
 
-static int add_pattern(struct mrp_masker *m, const char *p, size_t n)
+static int add_pattern(struct mrp_masker *m, const char *p, size_t n, bool wraps)
 {
     if (n < MIN_PATTERN)
         return 0;
     unsigned b = bucket_of(p);
     for (int32_t i = m->heads[b]; i >= 0; i = m->list[i].next)
-        if (m->list[i].n == n && memcmp(m->list[i].p, p, n) == 0)
+        if (m->list[i].n == n && m->list[i].wraps == wraps && memcmp(m->list[i].p, p, n) == 0)
             return 0;
     if (m->bytes + n > PATTERN_BYTES_MAX)
         return MRP_E_NOMEM;
@@ -77,127 +79,21 @@ static int add_pattern(struct mrp_masker *m, const char *p, size_t n)
     if (!copy)
         return MRP_E_NOMEM;
     memcpy(copy, p, n); /* strndup stops at a NUL */
-    m->list[m->count] = (struct pattern){.p = copy, .n = n, .next = m->heads[b]};
+    m->list[m->count] = (struct pattern){.p = copy, .n = n, .wraps = wraps, .next = m->heads[b]};
     m->heads[b] = (int32_t)m->count++;
     m->first[(unsigned char)p[0]] = true;
     m->bytes += n;
     return 0;
 }
 
-/* A text of ours with every `from` replaced. */
-static int add_replaced(struct mrp_masker *m, const char *s, size_t n, char from, const char *to)
+/* A form that wraps may be broken inside the four bytes by which it is found: then the rest of it,
+ * from each of these bytes, is what is found. */
+static int add_form(void *arg, const char *p, size_t n, bool wraps)
 {
-    if (!s || !memchr(s, from, n))
-        return 0;
-    struct mrp_buf out = MRP_BUF_INIT(PATTERN_BYTES_MAX);
-    for (size_t i = 0; i < n; i++) {
-        if (s[i] == from)
-            mrp_buf_adds(&out, to);
-        else
-            mrp_buf_addc(&out, s[i]);
-    }
-    int rc = out.failed ? MRP_E_NOMEM : add_pattern(m, mrp_buf_str(&out), out.len);
-    mrp_buf_done(&out);
+    int rc = add_pattern(arg, p, n, wraps);
+    for (size_t skip = 1; wraps && !rc && skip < MIN_PATTERN && n >= skip + MIN_LINE; skip++)
+        rc = add_pattern(arg, p + skip, n - skip, true);
     return rc;
-}
-
-static int add_percent(struct mrp_masker *m, const char *s, size_t n)
-{
-    for (int slash = 0; slash < 2; slash++) {
-        mrp_auto(mrp_free_str) char *enc = mrp_percent(s, n, slash);
-        if (!enc)
-            return MRP_E_NOMEM;
-        size_t len = strlen(enc);
-        int rc = add_pattern(m, enc, len);
-        /* The same with lower-case hex, and with + for a blank. */
-        mrp_auto(mrp_free_str) char *low = mrp_strdup(enc);
-        if (rc || !low)
-            return MRP_E_NOMEM;
-        struct mrp_buf plus = MRP_BUF_INIT(PATTERN_BYTES_MAX);
-        for (size_t i = 0; i < len; i++) {
-            if (low[i] != '%') {
-                mrp_buf_addc(&plus, low[i]);
-                continue;
-            }
-            if (memcmp(enc + i, "%20", 3) == 0)
-                mrp_buf_addc(&plus, '+');
-            else
-                mrp_buf_add(&plus, enc + i, 3);
-            low[i + 1] = (char)tolower((unsigned char)low[i + 1]);
-            low[i + 2] = (char)tolower((unsigned char)low[i + 2]);
-            i += 2;
-        }
-        rc = add_pattern(m, low, len);
-        if (!rc)
-            rc = plus.failed ? MRP_E_NOMEM : add_pattern(m, mrp_buf_str(&plus), plus.len);
-        mrp_buf_done(&plus);
-        if (rc)
-            return rc;
-    }
-    return 0;
-}
-
-static int add_base64_text(struct mrp_masker *m, char *text, size_t n)
-{
-    /* Encoders break their lines at 64 or 76 characters. */
-    static const size_t widths[] = {64, 76};
-    for (int url = 0; url < 2; url++) {
-        int rc = add_pattern(m, text, n);
-        for (size_t w = 0; w < MRP_COUNT(widths) && n > widths[w]; w++)
-            for (size_t at = 0; at < n && !rc; at += widths[w])
-                if (n - at >= MIN_LINE)
-                    rc = add_pattern(m, text + at, n - at < widths[w] ? n - at : widths[w]);
-        if (rc)
-            return rc;
-        for (size_t i = 0; i < n; i++)
-            text[i] = text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i];
-    }
-    return 0;
-}
-
-/* A secret inside a longer base64 text can begin at any of three bit offsets; the characters that
- * also depend on its neighbours are left out. */
-static int add_base64(struct mrp_masker *m, const char *s, size_t n)
-{
-    static const size_t skip[] = {0, 2, 3};
-    mrp_auto(mrp_free_str) char *padded = malloc(n + 3);
-    if (!padded)
-        return MRP_E_NOMEM;
-    memset(padded, 0, 2);
-    memcpy(padded + 2, s, n);
-    for (size_t k = 0; k < 3; k++) {
-        mrp_auto(mrp_free_str) char *enc = mrp_base64(padded + 2 - k, n + k);
-        if (!enc)
-            return MRP_E_NOMEM;
-        size_t whole = (n + k) * 8 / 6;
-        int rc = 0;
-        if (k == 0)
-            rc = add_base64_text(m, enc, strlen(enc));
-        mrp_auto(mrp_free_str) char *core = mrp_base64(padded + 2 - k, n + k);
-        if (!rc && core && whole > skip[k] + MIN_PATTERN)
-            rc = add_base64_text(m, core + skip[k], whole - skip[k]);
-        if (rc || !core)
-            return MRP_E_NOMEM;
-    }
-    return 0;
-}
-
-static int add_forms(struct mrp_masker *m, const char *s, size_t n)
-{
-    int rc = add_pattern(m, s, n);
-    if (!rc)
-        rc = add_percent(m, s, n);
-    if (!rc)
-        rc = add_base64(m, s, n);
-    if (!rc)
-        rc = add_replaced(m, s, n, '\'', "'\"'\"'"); /* what `export -p` and `set -x` print */
-    if (!rc)
-        rc = add_replaced(m, s, n, '\'', "'\\''");
-    mrp_auto(mrp_free_str) char *json = mrp_json_escape(s, n);
-    if (rc || !json)
-        return rc ? rc : MRP_E_NOMEM;
-    rc = add_pattern(m, json, strlen(json));
-    return rc ? rc : add_replaced(m, json, strlen(json), '/', "\\/");
 }
 
 int mrp_masker_add(struct mrp_masker *masker, const char *secret, size_t len)
@@ -206,14 +102,14 @@ int mrp_masker_add(struct mrp_masker *masker, const char *secret, size_t len)
         len--;
     if (len < MIN_PATTERN)
         return 0;
-    int rc = add_forms(masker, secret, len);
+    int rc = mrp_secret_forms(secret, len, add_form, masker);
     if (rc || !memchr(secret, '\n', len))
         return rc;
     struct mrp_view rest = {secret, len}, line;
     while (!rc && mrp_view_next(&line, &rest, '\n')) {
         line = mrp_view_trim(line);
         if (line.n >= MIN_LINE)
-            rc = add_forms(masker, line.p, line.n);
+            rc = mrp_secret_forms(line.p, line.n, add_form, masker);
     }
     return rc;
 }
@@ -227,6 +123,26 @@ void mrp_mask_init(struct mrp_mask_stream *stream)
 void mrp_mask_done(struct mrp_mask_stream *stream)
 {
     mrp_buf_done(&stream->held);
+}
+
+/* The length of `t` at p with the line ends and indentation in it; 0: it does not stand there. */
+static size_t match_wrapped(const struct pattern *t, const char *p, size_t n, bool *maybe)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < t->n; i++) {
+        size_t end = at + WRAP_MAX;
+        if (i > 0 && at < n && (p[at] == '\n' || p[at] == '\r'))
+            while (at < n && at < end &&
+                   (p[at] == '\n' || p[at] == '\r' || p[at] == ' ' || p[at] == '\t'))
+                at++;
+        if (at == n) {
+            *maybe = true;
+            return 0;
+        }
+        if (p[at++] != t->p[i])
+            return 0;
+    }
+    return at;
 }
 
 /* The longest pattern that stands at p, and whether more bytes could make a longer one. */
@@ -243,7 +159,10 @@ static size_t match_at(const struct mrp_masker *m, const char *p, size_t n, bool
     size_t best = 0;
     for (int32_t i = m->heads[bucket_of(p)]; i >= 0; i = m->list[i].next) {
         const struct pattern *t = &m->list[i];
-        if (t->n > n)
+        if (t->wraps) {
+            size_t len = match_wrapped(t, p, n, maybe);
+            best = len > best ? len : best;
+        } else if (t->n > n)
             *maybe = *maybe || memcmp(t->p, p, n) == 0;
         else if (t->n > best && memcmp(t->p, p, t->n) == 0)
             best = t->n;

@@ -195,7 +195,7 @@ static void on_output(struct mrp_ui *ui, const json_t *e)
 
 static void on_artifact(struct mrp_ui *ui, const json_t *e)
 {
-    mrp_auto(mrp_free_str) char *text = mrp_strf("artifact %s", mrp_json_str(e, "path"));
+    mrp_auto(mrp_free_str) char *text = mrp_strf("in the artifacts: %s", mrp_json_str(e, "path"));
     line(ui, e, MRP_UI_NORMAL, text);
 }
 

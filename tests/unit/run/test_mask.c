@@ -136,6 +136,36 @@ static void test_wrapped_base64(void **state)
     mrp_masker_free(&m);
 }
 
+/* The same in a longer text, broken at every place, with and without indentation. */
+static void test_base64_broken_anywhere(void **state)
+{
+    (void)state;
+    static const char secret[] = "correct horse battery staple";
+    struct mrp_masker *m = masker_of((const char *const[]){secret, NULL});
+    for (size_t before = 0; before < 3; before++) {
+        mrp_auto(mrp_free_str) char *text = mrp_strf("%.*s%s!!", (int)before, "xyz", secret);
+        mrp_auto(mrp_free_str) char *enc = mrp_base64(text, strlen(text));
+        for (size_t cut = 1; cut < strlen(enc); cut++) {
+            mrp_auto(mrp_free_str) char *broken =
+                mrp_strf("%.*s%s%s\n", (int)cut, enc, cut % 2 ? "\n" : "\r\n    ", enc + cut);
+            mrp_auto(mrp_free_str) char *got = feed(m, broken, cut / 2);
+            assert_non_null(strstr(got, MRP_MASK));
+            /* At its ends a few characters are left, and up to three before a break. */
+            assert_true(strlen(got) < 30);
+        }
+    }
+    /* Blanks without end are no line end. */
+    struct mrp_buf flood = MRP_BUF_INIT(1 << 20);
+    mrp_auto(mrp_free_str) char *enc = mrp_base64(secret, strlen(secret));
+    mrp_buf_addf(&flood, "%.8s\n", enc);
+    for (int i = 0; i < 100000; i++)
+        mrp_buf_addc(&flood, ' ');
+    mrp_auto(mrp_free_str) char *got = feed(m, mrp_buf_str(&flood), 50);
+    assert_int_equal(strlen(got), flood.len);
+    mrp_buf_done(&flood);
+    mrp_masker_free(&m);
+}
+
 static void test_other_forms(void **state)
 {
     (void)state;
@@ -165,10 +195,15 @@ static void test_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_splits),       cmocka_unit_test(test_overlaps),
-        cmocka_unit_test(test_short_values), cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_base64),       cmocka_unit_test(test_wrapped_base64),
-        cmocka_unit_test(test_other_forms),  cmocka_unit_test(test_json),
+        cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_overlaps),
+        cmocka_unit_test(test_short_values),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_wrapped_base64),
+        cmocka_unit_test(test_base64_broken_anywhere),
+        cmocka_unit_test(test_other_forms),
+        cmocka_unit_test(test_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
