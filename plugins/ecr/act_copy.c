@@ -36,6 +36,8 @@ const struct mrp_option ecr_copy_options[] = {
      .help = "blobs over 128 KiB in flight; each takes about 2 MiB of memory"},
     {"bandwidth", MRP_SIZE(struct ecr_copy, bandwidth), .fallback = "0",
      .help = "bytes per second for the whole stage, both directions; 0: no limit"},
+    {"stall", MRP_DURATION(struct ecr_copy, stall), .fallback = "60s",
+     .help = "a connection without a byte for so long is given up and tried again"},
     {0},
 };
 
@@ -91,7 +93,8 @@ static int prepare(struct copier **out,
     const struct hub_options how = {.insecure = o->insecure,
                                     .parallel = (unsigned)o->parallel,
                                     .parallel_big = (unsigned)o->parallel_big,
-                                    .bandwidth = o->bandwidth};
+                                    .bandwidth = o->bandwidth,
+                                    .stall_ms = o->stall};
     if ((rc = hub_new(hub, stage, &how, err)))
         return rc;
     const struct copy_options copy = {.platforms = o->platforms,

@@ -54,6 +54,8 @@ const struct mrp_option ecr_sync_options[] = {
      .help = "blobs over 128 KiB in flight; each takes about 2 MiB of memory"},
     {"bandwidth", MRP_SIZE(struct ecr_sync, bandwidth), .fallback = "0",
      .help = "bytes per second for the whole stage, both directions; 0: no limit"},
+    {"stall", MRP_DURATION(struct ecr_sync, stall), .fallback = "60s",
+     .help = "a connection without a byte for so long is given up and tried again"},
     {0},
 };
 
@@ -116,7 +118,8 @@ static int act(void *opt,
     const struct hub_options how = {.insecure = o->insecure,
                                     .parallel = (unsigned)o->parallel,
                                     .parallel_big = (unsigned)o->parallel_big,
-                                    .bandwidth = o->bandwidth};
+                                    .bandwidth = o->bandwidth,
+                                    .stall_ms = o->stall};
     const struct copy_options copy = {.platforms = o->platforms,
                                       .referrers = o->referrers,
                                       .foreign = o->foreign,

@@ -20,6 +20,7 @@ struct ecr_copy {
     int64_t parallel;
     int64_t parallel_big;
     uint64_t bandwidth;
+    int64_t stall;
 };
 
 extern const struct mrp_option ecr_copy_options[];
@@ -80,6 +81,7 @@ struct ecr_sync {
     int64_t parallel;
     int64_t parallel_big;
     uint64_t bandwidth;
+    int64_t stall;
 };
 extern const struct mrp_option ecr_sync_options[];
 extern const struct mrp_output_info ecr_sync_outputs[];

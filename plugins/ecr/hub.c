@@ -19,6 +19,7 @@ int hub_new(struct hub **out,
         return mrp_fail(err, MRP_E_NOMEM, "registry client");
     hub->stage = stage;
     hub->insecure = how->insecure;
+    hub->stall_ms = how->stall_ms;
     hub->parallel = how->parallel ? how->parallel : 64;
     int rc = mrp_http_new(&hub->http, stage, err);
     if (!rc)

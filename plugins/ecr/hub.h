@@ -76,6 +76,7 @@ struct hub {
     struct repo *repos;
     bool insecure; /* http is allowed everywhere */
     unsigned parallel;
+    int64_t stall_ms;  /* no byte for so long: the connection is given up */
     struct gate small; /* blobs in flight */
     struct gate big;   /* of them with a ring of their own */
     struct mrp_progress progress;
@@ -86,6 +87,7 @@ struct hub_options {
     unsigned parallel;
     unsigned parallel_big;
     uint64_t bandwidth;
+    int64_t stall_ms; /* 0: the engine's */
 };
 
 int hub_new(struct hub **out,
@@ -133,7 +135,6 @@ struct call {
     const char *range; /* value of a Range header */
     size_t max_body;
     unsigned flags;
-    int64_t stall_ms;
     const char *what;
     struct tally *tally; /* may be NULL */
     struct mrp_http_call *

@@ -64,7 +64,7 @@ static int send_once(struct mrp_http_response *resp,
                                          .sink = c->sink,
                                          .max_body = c->max_body,
                                          .flags = c->flags,
-                                         .stall_ms = c->stall_ms,
+                                         .stall_ms = h->hub->stall_ms,
                                          .api = bucket(h, c->api),
                                          .what = c->what};
     struct mrp_http_call *running = NULL;

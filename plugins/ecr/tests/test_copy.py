@@ -236,3 +236,55 @@ def test_password_registry(act, registries, layout, repo, tmp_path):
         assert "wrong" in secrets
     finally:
         private.stop()
+
+
+HELPER = """#!/bin/sh
+read host
+case $1 in
+get) [ "$host" = "%s" ] || { echo "credentials not found in native keychain"; exit 1; }
+     echo '{"ServerURL":"'$host'","Username":"u","Secret":"p"}' ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("key", ["credHelpers", "credsStore"])
+def test_credential_helper(act, registries, layout, repo, proxy, tmp_path, key):
+    import os
+    import proxy as p
+    front = proxy(registries[0])
+    layout.tag("v1", layout.image([1000], 1))
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "docker-credential-mine").write_text(HELPER % front.host)
+    (tools / "docker-credential-mine").chmod(0o755)
+    act.docker.mkdir()
+    (act.docker / "config.json").write_text(json.dumps({key: {front.host: "mine"} if key == "credHelpers" else "mine"}))
+    front.rule("HEAD", "/manifests/", p.status(401, b"", [("WWW-Authenticate", 'Basic realm="r"')]))
+    done = act("copy", from_="oci:layout:v1", to=[f"{front.host}/{repo}"],
+               env={"PATH": f"{tools}:{os.environ['PATH']}"})
+    assert done.result == "changed", done.last
+    assert front.seen[1][2]["Authorization"] == "Basic " + base64.b64encode(b"u:p").decode()
+    (tools / "docker-credential-mine").write_text("#!/bin/sh\necho boom; exit 3\n")
+    broken = act("copy", from_="oci:layout:v1", to=[f"{front.host}/{repo}"],
+                 env={"PATH": f"{tools}:{os.environ['PATH']}"})
+    assert broken.code == "auth" and "boom" in broken.error and front.host in broken.error
+
+
+def test_bearer_token_with_scopes(act, registries, layout, repo, proxy):
+    import proxy as p
+    front = proxy(registries[0])
+    layout.tag("v1", layout.image([1000], 1))
+    realm = f'Bearer realm="http://{front.host}/token?x=1",service="reg istry"'
+
+    def guard(handler, answer):
+        return answer if handler.headers.get("Authorization") == "Bearer good" else \
+            (401, [("WWW-Authenticate", realm)], b"")
+
+    front.rule("GET", "^/token", p.status(200, b'{"access_token":"good"}'), count=9)
+    for method in ("HEAD", "POST", "PUT", "GET"):
+        front.rule(method, "/v2/", guard, count=99)
+    done = act("copy", from_="oci:layout:v1", to=[f"{front.host}/{repo}"])
+    assert done.result == "changed", done.last
+    asked = [path for _, path, _ in front.seen if path.startswith("/token")]
+    assert asked[0].startswith("/token?x=1&service=reg%20istry&scope=repository")
+    assert any("pull%2Cpush" in path or "pull,push" in path for path in asked) and len(asked) <= 3

@@ -298,3 +298,56 @@ def test_one_bad_destination_does_not_stop_the_other(act, pair, registries):
                to=[f"{pair.target.host}/{pair.repo}", f"{c.host}/{pair.repo}"], referrers="no")
     assert "full" in done.error and pair.target.host in done.error
     assert c.digest(pair.repo, "v1") == pair.digest
+
+
+def test_stalled_source(pair):
+    """Half an answer, then silence: given up after `stall`, gone on by Range."""
+    ended = threading.Event()
+
+    def effect(handler, answer):
+        code, headers, data = answer
+        handler.send_head(code, headers, len(data))
+        handler.wfile.write(data[:len(data) // 2])
+        handler.wfile.flush()
+        ended.wait(30)
+        p.close(handler)
+
+    rule = pair.source.rule("GET", BLOB, effect)
+    try:
+        pair.check(pair.copy(stall="1s"))
+        assert rule.hits == 1
+    finally:
+        ended.set()
+
+
+def test_slow_destination_goes_on_alone(act, registries, layout, repo, proxy):
+    """One destination stops reading until the other has the whole blob: it gets the rest by a read of its own."""
+    a, b, c = registries
+    digest = layout.tag("v1", layout.image([24 << 20], repo))
+    big = max(layout.blobs.iterdir(), key=lambda path: path.stat().st_size).name
+    act("copy", from_="oci:layout:v1", to=[f"{a.host}/{repo}"])
+    source, slow = proxy(a), proxy(c)
+    seen = []
+
+    def effect(handler, _):
+        handler.rfile.read(100_000)
+        done = threading.Event()
+        for _ in range(300):
+            if b.has_blob(repo, "sha256:" + big):
+                seen.append(True)
+                break
+            done.wait(0.05)
+        p.close(handler) if not seen else None
+        data = handler.rfile.read(int(handler.headers["Content-Length"]) - 100_000)
+        whole = (layout.blobs / big).read_bytes()
+        assert data == whole[100_000:]
+        code, headers, out = handler.forward(whole)
+        handler.send_head(code, headers, len(out))
+        handler.wfile.write(out)
+
+    slow.rule("PUT", UPLOAD + ".*" + big, effect, before=True)
+    done = act("copy", from_=f"{source.host}/{repo}:v1", to=[f"{b.host}/{repo}", f"{slow.host}/{repo}"], referrers="no")
+    assert done.result == "changed", done.last
+    assert seen and c.digest(repo, "v1") == digest
+    reads = [headers.get("Range") for method, path, headers in source.seen if method == "GET" and big in path]
+    assert len(reads) == 2 and reads[0] is None and reads[1].startswith("bytes=")
