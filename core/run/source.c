@@ -4,6 +4,7 @@
 
 #include <mrpipe/auto.h>
 #include <mrpipe/buf.h>
+#include <mrpipe/file.h>
 #include <mrpipe/json.h>
 #include <mrpipe/text.h>
 #include <mrpipe/time.h>
@@ -143,10 +144,31 @@ static char *clean(const char *url)
     return at ? mrp_strf("%.*s%s", (int)(host - url), url, at + 1) : mrp_strdup(url);
 }
 
+static bool has(const char *dir, size_t n, const char *name)
+{
+    mrp_auto(mrp_free_str) char *path = mrp_strf("%.*s/%s", (int)n, dir, name);
+    return path && mrp_exists(path);
+}
+
+/* Is there anything to ask libgit2 about? Mapping it takes longer than all else of a short run. */
+static bool has_repository(const char *workdir)
+{
+    for (size_t n = strlen(workdir);; n--) {
+        if (has(workdir, n, ".git") || (has(workdir, n, "HEAD") && has(workdir, n, "objects")))
+            return true;
+        while (n && workdir[n - 1] != '/')
+            n--;
+        if (!n)
+            return false;
+    }
+}
+
 void mrp_source_find(struct mrp_source *out, const char *workdir)
 {
     int ends[2];
     *out = (struct mrp_source){0};
+    if (!has_repository(workdir))
+        return;
     if (pipe2(ends, O_CLOEXEC))
         return;
     pid_t pid = fork();
