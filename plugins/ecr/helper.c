@@ -72,8 +72,10 @@ static int read_answer(struct mrp_buf *out,
         ssize_t n = read(fd, room, 4096);
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
+        if (n < 0 && errno != ECONNRESET) /* that is an end too: it left without reading */
+            return mrp_fail_errno(err, "read from %s", program);
         if (n <= 0)
-            return n ? mrp_fail_errno(err, "read from %s", program) : 0;
+            return 0;
         out->len += (size_t)n;
         room[n] = '\0';
     }
@@ -99,7 +101,8 @@ static int run(struct mrp_buf *out,
         return rc;
     /* Requests are far below the socket's buffer, so this does not block. A helper that has gone
      * away must not end the worker with SIGPIPE. */
-    if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0 && errno != EPIPE)
+    if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0 && errno != EPIPE &&
+        errno != ECONNRESET)
         rc = mrp_fail_errno(err, "write to %s", program);
     shutdown(fd, SHUT_WR);
     if (!rc)
