@@ -2,7 +2,7 @@
 #ifndef CODECOMMIT_GIT2_WIRE_H
 #define CODECOMMIT_GIT2_WIRE_H
 
-#include "git2.h"
+#include "libgit.h"
 
 struct mrp_git2_wire;
 

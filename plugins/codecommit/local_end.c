@@ -1,5 +1,5 @@
 /* A repository in a folder, read and written with libgit2. */
-#include "git2.h"
+#include "libgit.h"
 
 #include <mrpipe/auto.h>
 #include <mrpipe/file.h>

@@ -1,5 +1,5 @@
 /* Packs out of and into a local repository: libgit2's packbuilder and indexer. */
-#include "git2.h"
+#include "libgit.h"
 
 #include <mrpipe/auto.h>
 #include <mrpipe/text.h>

@@ -1,5 +1,5 @@
 /* Refs of a local repository: the list, and updates under locks with their old value checked. */
-#include "git2.h"
+#include "libgit.h"
 
 #include <mrpipe/auto.h>
 #include <mrpipe/file.h>

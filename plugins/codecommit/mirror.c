@@ -1,6 +1,6 @@
 /* One run: from the options to pairs of repositories, all pairs at once, and the sum of it. */
 #include "mirror.h"
-#include "git2.h"
+#include "libgit.h"
 
 #include <mrpipe/auto.h>
 #include <mrpipe/file.h>

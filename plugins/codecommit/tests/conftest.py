@@ -1,5 +1,6 @@
 """Repositories, servers and the driver that the tests of this folder share."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -125,3 +126,15 @@ class Bench:
 def bench(tmp_path):
     with GitServer(tmp_path / "root") as server:
         yield Bench(tmp_path, server)
+
+
+def faults_once(bench, service, act_on, method="POST"):
+    """Let act_on(request) run on the first request of that kind."""
+    left = itertools.count()
+
+    def fault(request):
+        if request.method == method and request.service == service and next(left) == 0:
+            return act_on(request)
+        return False
+
+    bench.server.faults.append(fault)

@@ -1,6 +1,6 @@
 /* libgit2, started when the first end needs it. */
-#ifndef CODECOMMIT_GIT2_H
-#define CODECOMMIT_GIT2_H
+#ifndef CODECOMMIT_LIBGIT_H
+#define CODECOMMIT_LIBGIT_H
 
 #include "end.h"
 

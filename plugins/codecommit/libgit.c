@@ -1,5 +1,5 @@
 /* The start and end of libgit2, its errors, and opening a repository. */
-#include "git2.h"
+#include "libgit.h"
 
 #include <mrpipe/file.h>
 #include <mrpipe/text.h>
