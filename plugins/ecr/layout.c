@@ -53,7 +53,7 @@ static json_t *empty_index(void)
 int layout_open(struct layout **out,
                 const char *dir,
                 const char *shown,
-                bool create,
+                enum layout_mode mode,
                 struct mrp_error *err)
 {
     mrp_auto(mrp_free_str) char *index = mrp_strf("%s/index.json", dir);
@@ -66,12 +66,12 @@ int layout_open(struct layout **out,
     int rc = 0;
     if (mrp_exists(index))
         rc = mrp_json_read(&l->index, index, INDEX_MAX, err);
-    else if (!create)
+    else if (mode == LAYOUT_READ)
         rc =
             mrp_fail(err, MRP_E_NOTFOUND, "%s is no OCI image layout: it has no index.json", shown);
     else
         l->index = empty_index();
-    if (!rc && create && !mrp_exists(mark))
+    if (!rc && mode == LAYOUT_CREATE && !mrp_exists(mark))
         rc = create_in(dir, err);
     if (rc)
         return rc;

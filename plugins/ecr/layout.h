@@ -20,11 +20,12 @@ struct layout {
     bool changed;
 };
 
-/** `create`: make an empty one if there is none. */
+/** If there is none: refuse, make an empty one, or act as if there were an empty one. */
+enum layout_mode { LAYOUT_READ, LAYOUT_CREATE, LAYOUT_PRETEND };
 int layout_open(struct layout **out,
                 const char *dir,
                 const char *shown,
-                bool create,
+                enum layout_mode mode,
                 struct mrp_error *err) MRP_NODISCARD;
 void layout_free(struct layout **layout);
 

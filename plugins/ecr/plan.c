@@ -87,9 +87,12 @@ static int open_layout(struct layout **out,
             return 0;
         }
     }
+    const enum layout_mode mode = !write       ? LAYOUT_READ
+                                  : c->how.dry ? LAYOUT_PRETEND
+                                               : LAYOUT_CREATE;
     struct layout *l = NULL;
     if (ref->kind == REF_LAYOUT)
-        rc = layout_open(&l, path, shown, write && !c->how.dry, err);
+        rc = layout_open(&l, path, shown, mode, err);
     else if (ref->kind == REF_OCI_ARCHIVE)
         rc = write ? archive_create(&l, path, shown, err) : archive_open(&l, path, shown, err);
     else if (write)

@@ -172,7 +172,7 @@ int archive_open(struct layout **out, const char *path, const char *shown, struc
         rc = unpack(dir, path, shown, err);
     struct layout *l = NULL;
     if (!rc)
-        rc = layout_open(&l, dir, shown, false, err);
+        rc = layout_open(&l, dir, shown, LAYOUT_READ, err);
     if (rc)
         return rc;
     l->temporary = true;
@@ -189,7 +189,7 @@ int archive_create(struct layout **out, const char *path, const char *shown, str
         rc = unpack(dir, path, shown, err);
     struct layout *l = NULL;
     if (!rc)
-        rc = layout_open(&l, dir, shown, true, err);
+        rc = layout_open(&l, dir, shown, LAYOUT_CREATE, err);
     if (rc)
         return rc;
     l->temporary = true;

@@ -196,6 +196,8 @@ def test_plan_writes_nothing(act, registries, layout, repo):
     done = act("copy", how="plan", from_=f"{a.host}/{repo}:v1", to=[f"{b.host}/{repo}"])
     assert done.result == "changed" and len(done.changes) == 1
     assert {m for m, _, _ in b.requests()[start:]} == {"HEAD"}
+    assert act("copy", how="plan", from_=f"{a.host}/{repo}:v1", to=["oci:planned:v1"]).result == "changed"
+    assert not (layout.folder.parent / "planned").exists()
 
 
 def test_sync_of_repositories(act, registries, layout, repo):

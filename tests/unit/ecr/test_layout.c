@@ -14,7 +14,7 @@ static void write_and_read(void **state)
     mrp_auto(layout_free) struct layout *l = NULL;
     mrp_auto(manifest_free) struct manifest *m = NULL;
     mrp_auto(manifest_free) struct manifest *back = NULL;
-    assert_int_equal(layout_open(&l, dir, "oci:x", true, &err), 0);
+    assert_int_equal(layout_open(&l, dir, "oci:x", LAYOUT_CREATE, &err), 0);
     const char *text = "{\"schemaVersion\":2,\"manifests\":[]}";
     assert_int_equal(manifest_new(&m, text, strlen(text), NULL, NULL, "it", &err), 0);
     assert_int_equal(layout_put(l, m, "v1", true, &err), 0);
@@ -41,7 +41,8 @@ static void absent(void **state)
     (void)state;
     struct mrp_error err = {0};
     struct layout *l = NULL;
-    assert_int_equal(layout_open(&l, "/nonexistent-layout", "oci:y", false, &err), MRP_E_NOTFOUND);
+    assert_int_equal(layout_open(&l, "/nonexistent-layout", "oci:y", LAYOUT_READ, &err),
+                     MRP_E_NOTFOUND);
     assert_non_null(strstr(err.msg, "oci:y"));
 }
 
