@@ -5,7 +5,6 @@ import os
 import pty
 import re
 import select
-import signal
 import subprocess
 import sys
 import unittest
@@ -144,6 +143,159 @@ class Table(Case):
         self.run_it(build("exit 0", "echo on", "exit 77", "echo no"), code=1)
         self.assertEqual(self.lines(), ["on"])
         self.assertEqual([e["exit"] for e in self.events("command-ended")], [0, 0, 77])
+
+
+class Terminal:
+    """mrpipe on a pseudo-terminal of its own session."""
+
+    def __init__(self, case, *args):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(case.dir)
+            env = {k: v for k, v in case.env.items() if k not in ("CI", "NO_COLOR")} | {"TERM": "xterm"}
+            os.execve(BUILD + "/mrpipe", ["mrpipe", "run", "b.yml", "--plugin-dir", SO, *args], env)
+        self.text = ""
+
+    def read(self, until=None):
+        while not (until and until(self.text)):
+            if not select.select([self.fd], [], [], 30)[0]:
+                raise AssertionError("nothing more came: " + self.text)
+            try:
+                block = os.read(self.fd, 65536)
+            except OSError:
+                block = b""
+            if not block:
+                break
+            self.text += block.decode(errors="replace")
+
+    def type(self, text):
+        os.write(self.fd, text)
+
+    def end(self):
+        self.read()
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+class Stop(Case):
+    BUSY = build("A=kept", "echo $$ > pid; sleep 300 & sh -c 'sleep 300'; true",
+                 more=stages(note("first", needs=[], with_={"changed": True, "file": "f"}),
+                             {"id": "h", "uses": "trial/hang", "needs": ["first"], "with": {"text": "polite"}}, note("n", needs=["build"]), head=""))
+
+    def test_ctrl_c_at_the_terminal_and_on_again(self):
+        self.write(self.BUSY)
+        term = Terminal(self)
+        term.read(lambda text: "hanging" in text and os.path.exists(self.dir + "/pid"))
+        term.type(b"\x03")
+        self.assertEqual(term.end(), 130, term.text)
+        self.assertIn("--resume", term.text)
+        self.assertEqual(self.left(), [])
+        self.assertEqual(self.results(), {"first": "changed", "h": "cancelled", "n": "cancelled"})
+        self.write(self.read("b.yml").replace("sh -c 'sleep 300'", "echo $A").replace("trial/hang", "trial/note"))
+        self.run_it(None, "--resume")
+        self.assertEqual(self.results(), {"first": "skipped", "h": "unchanged", "n": "unchanged"})
+        self.assertIn("kept", self.lines())
+
+    def test_twice_does_not_wait(self):
+        self.write(stages({"id": "h", "uses": "trial/hang", "with": {"text": "stubborn"}}))
+        term = Terminal(self)
+        term.read(lambda text: "hanging" in text)
+        term.type(b"\x03")
+        term.read(lambda text: "SIGINT" in text)
+        term.type(b"\x03")
+        self.assertEqual(term.end(), 130)
+        self.assertEqual(self.left(), [])
+
+    def test_the_reader_of_the_output_goes_away(self):
+        self.write(build(*["i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done"] * 2, "touch ran-to-its-end"))
+        run = subprocess.Popen(self.command(), cwd=self.dir, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        run.stdout.readline()
+        run.stdout.close()
+        run.wait(60)
+        self.assertEqual(self.left(), [])
+        self.assertTrue(os.path.exists(self.dir + "/ran-to-its-end"))
+
+
+class Formats(Case):
+    TEXT = build("echo hello", "echo oops >&2; false", more=stages(note("a"), head=""))
+
+    def run_format(self, *args, **env):
+        self.env |= env
+        self.write(self.TEXT)
+        run = subprocess.run(self.command(*args), cwd=self.dir, env=self.env, capture_output=True, timeout=60)
+        self.assertEqual(run.returncode, 1)
+        return run.stdout.decode()
+
+    def test_json_is_the_journal(self):
+        lines = [json.loads(x) for x in self.run_format("--log-format", "json").splitlines()]
+        self.assertEqual(lines, self.events())
+
+    def test_codebuild(self):
+        text = self.run_format("--log-format", "codebuild")
+        stamp = re.compile(r"^\[Container\] \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} ", re.M)
+        found = stamp.sub("# ", text)
+        for line in ("# Entering phase BUILD", "# Running command echo hello\nhello\n\n", "#  BUILD: 2 commands",
+                     "# Command did not exit successfully echo oops >&2; false exit status 1",
+                     "# Phase complete: BUILD State: FAILED",
+                     "# Phase context status code: COMMAND_EXECUTION_ERROR Message: Error while executing command: echo oops >&2; false."
+                     " Reason: exit status 1"):
+            self.assertIn(line, found)
+
+    def test_colour_only_where_it_is_wanted(self):
+        self.assertNotIn("\x1b", self.run_format())
+        self.assertIn("\x1b[", self.run_format("--color", "always"))
+        for env in ({"NO_COLOR": "1"}, {"CI": "true"}):
+            with self.subTest(env):
+                self.write(build("true"))
+                pid, fd = pty.fork()
+                if pid == 0:
+                    os.chdir(self.dir)
+                    os.execve(BUILD + "/mrpipe", ["mrpipe", "run", "b.yml"], {k: v for k, v in self.env.items() if k != "CI"} | {"TERM": "xterm"} | env)
+                text = b""
+                while True:
+                    try:
+                        block = os.read(fd, 65536)
+                    except OSError:
+                        break
+                    if not block:
+                        break
+                    text += block
+                os.close(fd)
+                self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
+                # NO_COLOR forbids colours, CI forbids lines that are drawn again.
+                self.assertNotRegex(text, rb"\x1b\[[0-9;]+m" if "NO_COLOR" in env else rb"\x1b\[(\?25l|\d*A|K)")
+
+
+class Tools(Case):
+    def tool(self, *words, code=0):
+        run = subprocess.run([BUILD + "/mrpipe", *words], cwd=self.dir, env=self.env, capture_output=True, timeout=60)
+        self.assertEqual(run.returncode, code, run.stdout + run.stderr)
+        return run.stdout.decode()
+
+    def test_schema_is_json(self):
+        schema = json.loads(self.tool("schema", "--plugin-dir", BUILD + "/plugins"))
+        self.assertIn("$schema", schema)
+        text = json.dumps(schema)
+        for word in ("ecr/copy", "to-regions", "runtime-versions", "for-each"):
+            self.assertIn(word, text)
+
+    def test_completion_in_bash(self):
+        script = self.tool("completion", "bash", "--plugin-dir", BUILD + "/plugins")
+        self.write(script, "mrpipe.bash")
+        ask = ("source ./mrpipe.bash; f=$(complete -p mrpipe | sed 's/.*-F \\([^ ]*\\).*/\\1/'); COMP_WORDS=(mrpipe %s); COMP_CWORD=%d;"
+               " COMP_LINE=\"mrpipe %s\"; COMP_POINT=${#COMP_LINE}; $f mrpipe; printf '%%s\\n' \"${COMPREPLY[@]}\"")
+        env = self.env | {"PATH": BUILD + ":" + self.env["PATH"], "MRPIPE_PLUGIN_PATH": BUILD + "/plugins"}
+        for words, want in (("va", "validate"), ("do ecr/c", "ecr/copy"), ("run --res", "--resume"), ("run --log-format co", "codebuild")):
+            done = subprocess.run(["bash", "--norc", "-euc", ask % (words, len(words.split()), words)], cwd=self.dir, env=env,
+                                  capture_output=True, text=True, timeout=60)
+            self.assertIn(want, done.stdout.split(), (words, done.stdout, done.stderr))
+
+    def test_init_writes_what_runs(self):
+        self.write("version: 0.2\nphases:\n  build:\n    commands:\n      - echo '[]' > imagedefinitions.json\nartifacts:\n  files: imagedefinitions.json\n")
+        self.tool("init", "--to", "us-east-1", "b.yml")
+        self.tool("validate", "b.yml", "--plugin-dir", BUILD + "/plugins")
+        self.assertIn("already", subprocess.run([BUILD + "/mrpipe", "init", "--to", "us-east-1", "b.yml"], cwd=self.dir, env=self.env,
+                                                capture_output=True, text=True, timeout=60).stderr)
 
 
 if __name__ == "__main__":
