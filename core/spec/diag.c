@@ -170,7 +170,7 @@ static void show(struct mrp_buf *buf, const struct mrp_diag *d, bool color)
 char *mrp_diags_text(const struct mrp_diags *diags, bool color)
 {
     mrp_auto(mrp_buf_done) struct mrp_buf buf = MRP_BUF_INIT(TEXT_MAX);
-    struct entry order[KEPT];
+    struct entry order[KEPT] = {0};
     for (size_t i = 0; i < diags->count; i++)
         order[i] = (struct entry){&diags->list[i], i};
     qsort(order, diags->count, sizeof *order, by_place);

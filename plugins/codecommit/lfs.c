@@ -13,7 +13,7 @@ enum { NEED = 96 }; /* bytes of deflate that surely hold the first words */
 /* Does the zlib stream at p begin with LFS's first words? */
 static bool is_pointer(const unsigned char *p)
 {
-    unsigned char in[NEED], out[sizeof mark - 1];
+    unsigned char in[NEED], out[sizeof mark - 1] = {0};
     memcpy(in, p, sizeof in);
     z_stream z = {.next_in = in, .avail_in = sizeof in, .next_out = out, .avail_out = sizeof out};
     if (inflateInit(&z) != Z_OK)

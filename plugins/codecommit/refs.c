@@ -223,7 +223,9 @@ const char *mrp_caps_value(const char *caps, const char *name, size_t *len, cons
 {
     size_t want = strlen(name);
     const char *p = from && *from ? *from : caps;
-    while (p && *p) {
+    if (!p)
+        return NULL;
+    while (*p) {
         p += strspn(p, " ");
         size_t n = strcspn(p, " \n");
         if (n > want && p[want] == '=' && memcmp(p, name, want) == 0) {

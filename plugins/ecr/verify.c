@@ -100,8 +100,8 @@ static int check_referrers(const struct walk *w, struct mrp_error *err)
     for (size_t i = 0; !rc && i < MRP_COUNT(suffixes); i++) {
         mrp_auto(mrp_free_str) char *tag =
             mrp_strf("sha256-%s%s", strchr(w->job->digest, ':') + 1, suffixes[i]);
-        struct found a;
-        struct found b;
+        struct found a = {0};
+        struct found b = {0};
         rc = tag ? end_head(&a, &route->src, tag, NULL, err) : nomem(err);
         if (!rc && a.exists)
             rc = end_head(&b, &route->dst[w->dest], tag, NULL, err);

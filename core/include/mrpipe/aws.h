@@ -41,7 +41,8 @@ MRP_EXPORT int mrp_aws_new_profile(struct mrp_aws **out,
                                    const char *profile,
                                    struct mrp_error *err) MRP_NODISCARD;
 MRP_EXPORT void mrp_aws_free(struct mrp_aws **aws);
-/** The region of the named profile, else of the stage, the environment, the configuration. Borrowed.
+/** The region of the named profile, else of the stage, the environment, the configuration.
+ * Borrowed.
  */
 MRP_EXPORT const char *mrp_aws_region(struct mrp_aws *aws);
 MRP_EXPORT struct mrp_http *mrp_aws_http(struct mrp_aws *aws);
