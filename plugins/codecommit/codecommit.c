@@ -37,8 +37,8 @@ static const char *const transports[] = {"curl", "libgit2", NULL};
          .help = "patterns of refs that take no part"},                                            \
         {.name = "event",                                                                          \
          MRP_PATH(struct mrp_mirror_options, event),                                               \
-         .help = "file with an EventBridge or trigger event (- for standard input) that names "    \
-                 "what to mirror"},                                                                \
+         .help = "an EventBridge or trigger event that names what to mirror: a file, - for "       \
+                 "standard input, or its JSON text"},                                              \
         {.name = "jobs",                                                                           \
          MRP_INT(struct mrp_mirror_options, jobs),                                                 \
          .fallback = "8",                                                                          \

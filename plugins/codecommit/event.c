@@ -100,11 +100,17 @@ int mrp_event_read(char ***names,
     if (mrp_streq(path, "-")) {
         struct mrp_buf text = MRP_BUF_INIT(EVENT_MAX + (64 << 10));
         int rc = read_stdin(&text, err);
-        if (!rc)
+        if (!rc && !text.len) {
+            mrp_fail(err, MRP_E_CONFIG, "standard input holds no event");
+            rc = mrp_hint(err, "give a file, or the event's text itself: event: ${{ env.EVENT }}");
+        } else if (!rc) {
             rc = mrp_event_parse(names, region, mrp_buf_str(&text), text.len, err);
+        }
         mrp_buf_done(&text);
         return rc;
     }
+    if (path[0] == '{' || path[0] == '[')
+        return mrp_event_parse(names, region, path, strlen(path), err);
     mrp_auto(mrp_free_str) char *full = NULL;
     mrp_auto(mrp_free_str) char *text = NULL;
     size_t len = 0;

@@ -91,7 +91,7 @@ int mrp_repository_exists(struct mrp_end *end, struct mrp_error *err);
 /** Set CodeCommit's default branch where it differs. */
 int mrp_repository_head(struct mrp_end *end, const char *ref, bool *changed, struct mrp_error *err);
 
-/** Repository names and the region of an EventBridge or trigger event (path, or "-"). */
+/** Repository names and the region of an EventBridge or trigger event (path, "-", or its text). */
 int mrp_event_read(char ***names,
                    char **region,
                    struct mrp_stage *stage,

@@ -124,6 +124,7 @@ def test_event_is_a_hint(tmp_path, source):
     out = mirror(tmp_path, event="event.json")
     assert out.status == 0 and out.result == "changed", out.error
     assert fetch(tmp_path, "us-east-1", name) == refs(local)
+    assert mirror(tmp_path, event=json.dumps(event)).result == "unchanged"
     event["region"] = "us-east-1"  # the mirror's own push comes back as an event
     (tmp_path / "event.json").write_text(json.dumps([event]))
     ctl("reset")
