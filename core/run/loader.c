@@ -260,6 +260,8 @@ static int try_in_child(const char *path, struct mrp_error *err)
         for (int fd = 0; null >= 0 && fd < 3; fd++)
             dup2(null, fd);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (int sig = 1; sig < 32; sig++)
+            signal(sig, SIG_DFL);
         alarm(TRIAL_SECONDS);
         int rc = mrp_plugin_open(&plugin, &handle, path, NULL, &ignored);
         _exit(rc ? TRIAL_REFUSED : TRIAL_MAPPED); /* the caller hears a refusal from its own try */

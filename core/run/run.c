@@ -249,6 +249,17 @@ static void save_now_and_then(struct mrp_session *s)
     }
 }
 
+/* A single action (`do`) has nothing to take up again. */
+static void tell_stop(struct mrp_session *s)
+{
+    const char *name = sigabbrev_np(s->loop.signal);
+    if (s->plan.count < 2 && !s->spec->has_phases)
+        mrp_note(&s->journal, MRP_WARN, "SIG%s: stopping", name);
+    else
+        mrp_note(&s->journal, MRP_WARN, "SIG%s: stopping; `--resume %s` takes the run up again",
+                 name, s->folder.id);
+}
+
 static void run_loop(struct mrp_session *s)
 {
     struct mrp_resolve resolve = {0};
@@ -262,9 +273,7 @@ static void run_loop(struct mrp_session *s)
             bool first = !told;
             told = s->loop.signals;
             if (first)
-                mrp_note(&s->journal, MRP_WARN,
-                         "SIG%s: stopping; `--resume %s` takes the run up again",
-                         sigabbrev_np(s->loop.signal), s->folder.id);
+                tell_stop(s);
             stop_all(s, &resolve, &begun);
             if (!first)
                 kill_all(s); /* asked twice: no more grace */
