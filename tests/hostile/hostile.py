@@ -11,7 +11,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "plugins"))
-from harness import BUILD, SO, Case, build, note, stages, wait_for  # noqa: E402
+from harness import BUILD, SO, Case, build, note, stages  # noqa: E402
 
 SANITIZED = os.environ.get("MRP_SANITIZED") == "1"
 MEMORY = 96 << 20  # of address space: far under what these inputs would take if they were taken in
@@ -213,5 +213,4 @@ class Plugins(Case):
 
 
 if __name__ == "__main__":
-    wait_for(lambda: os.path.exists(SO + "/trial.so"))
     unittest.main(verbosity=1)

@@ -10,7 +10,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "plugins"))
-from harness import BUILD, SO, Case, build, note, stages, wait_for  # noqa: E402
+from harness import BUILD, SO, Case, build, note, stages  # noqa: E402
 
 
 class Sidecar(Case):
@@ -299,5 +299,4 @@ class Tools(Case):
 
 
 if __name__ == "__main__":
-    wait_for(lambda: os.path.exists(SO + "/trial.so"))
     unittest.main(verbosity=1)
