@@ -104,6 +104,10 @@ class Cloud:
     def fault(self, **rule):
         self.ask("POST", "/faults", rule)
 
+    def faults(self):
+        """The rules with the number of requests that each has met."""
+        return self.ask("GET", "/faults")[0]
+
     def rollout(self, **rule):
         self.ask("POST", "/rollouts", rule)
 

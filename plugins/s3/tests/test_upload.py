@@ -168,9 +168,11 @@ def test_stopped_upload_is_aborted(host, s3, cloud, bucket):
     options = into(bucket, **{"part-size": "5MiB", "multipart-from": "1MiB"})
     cloud.fault(service="s3", action="UploadPart", effect="latency", ms=60_000)
     process = host.start("upload", options)
+    # A part on its way shows that the upload's id has reached the client.
     end = time.monotonic() + 20
-    while not uploads(s3, options):
+    while not any(rule["hits"] for rule in cloud.faults()):
         assert time.monotonic() < end
+    assert uploads(s3, options)
     process.terminate()
     done = finish(process)
     assert done.code == "cancelled"
