@@ -65,11 +65,15 @@ static void test_source(void **state)
     assert_int_equal(mrp_temp_dir(&dir, "source", &err), 0);
     mrp_auto(mrp_free_str) char *git = mrp_path_join(dir, ".git");
     mrp_auto(mrp_free_str) char *sub = mrp_path_join(dir, "a/b");
-    assert_int_equal(mrp_mkdirs(git, &err), 0);
+    static const char *const parts[] = {"objects", "refs"};
+    for (size_t i = 0; i < MRP_COUNT(parts); i++) {
+        mrp_auto(mrp_free_str) char *part = mrp_path_join(git, parts[i]);
+        assert_int_equal(mrp_mkdirs(part, &err), 0);
+    }
     assert_int_equal(mrp_mkdirs(sub, &err), 0);
     put(git, "HEAD", "ref: refs/heads/main\n");
     put(git, "packed-refs",
-        "# pack-refs\n0123456789012345678901234567890123456789 refs/heads/main\n^peeled\n");
+        "# pack-refs with: peeled \n0123456789012345678901234567890123456789 refs/heads/main\n");
     put(git, "config",
         "[core]\n\turl = no\n[remote \"origin\"]\n\turl = https://u:p@h.example/r@v2.git\n");
     struct mrp_source source;
