@@ -2,6 +2,9 @@
 
 set(MRP_PLUGIN_BUILD_DIR "${CMAKE_BINARY_DIR}/plugins")
 set(MRP_PLUGIN_INSTALL_DIR "${CMAKE_INSTALL_FULL_LIBDIR}/mrpipe/plugins")
+file(RELATIVE_PATH MRP_PLUGIN_FROM_BIN "${CMAKE_INSTALL_FULL_BINDIR}" "${MRP_PLUGIN_INSTALL_DIR}")
+# The .pc files name their prefix from where they lie, so a moved installation works.
+file(RELATIVE_PATH MRP_PREFIX_FROM_PC "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
 
 # mrp_plugin(NAME SOURCES a.c b.c [LIBS PkgConfig::X ...] [NET])
 #   builds plugins/NAME.so; NET links libmrpipe-net too. The objects are also a static library NAME_objects for unit tests.

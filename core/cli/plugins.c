@@ -37,10 +37,11 @@ int mrp_cli_plugins(const struct mrp_cli_args *args)
                                        : NULL);
         mrp_buf_done(&actions);
     }
-    if (plugins.count == 0)
+    mrp_auto(mrp_free_str) char *home = plugins.count ? NULL : mrp_plugins_home();
+    if (home)
         mrp_buf_addf(&out,
                      "No plugin was found. Looked in --plugin-dir, MRPIPE_PLUGIN_PATH and %s.\n",
-                     MRP_PLUGIN_INSTALL_DIR);
+                     home);
     else
         mrp_ui_table_print(&out, &t, mrp_cli_color(args, stdout), 0, 0);
     mrp_ui_table_done(&t);

@@ -22,9 +22,20 @@
 
 enum { ACTIONS_MAX = 256 };
 
-#ifndef MRP_PLUGIN_INSTALL_DIR
-#define MRP_PLUGIN_INSTALL_DIR "/usr/local/lib/mrpipe/plugins"
-#endif
+char *mrp_plugins_home(void)
+{
+    char exe[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    if (n > 0) {
+        exe[n] = '\0';
+        char *slash = strrchr(exe, '/');
+        *slash = '\0';
+        mrp_auto(mrp_free_str) char *beside = mrp_path_join(exe, MRP_PLUGIN_FROM_BIN);
+        if (beside && mrp_exists(beside))
+            return mrp_take_str(&beside);
+    }
+    return mrp_strdup(MRP_PLUGIN_INSTALL_DIR);
+}
 
 int mrp_plugin_dirs(char ***out, char *const *dirs, struct mrp_error *err)
 {
@@ -37,7 +48,8 @@ int mrp_plugin_dirs(char ***out, char *const *dirs, struct mrp_error *err)
     mrp_auto(mrp_free_strv) char **more = path ? mrp_split(path, ':') : NULL;
     for (char **d = more; d && *d; d++)
         bad = mrp_strv_add(&all, *d) || bad;
-    bad = mrp_strv_add(&all, MRP_PLUGIN_INSTALL_DIR) || bad;
+    mrp_auto(mrp_free_str) char *home = mrp_plugins_home();
+    bad = !home || mrp_strv_add(&all, home) || bad;
     if (bad)
         return mrp_fail(err, MRP_E_NOMEM, "out of memory");
     *out = mrp_take_strv(&all);

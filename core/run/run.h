@@ -20,6 +20,7 @@ struct mrp_run_options {
     char *const *only;            /* --stage ids; NULL: all */
     bool skip_phases;             /* --no-phases */
     bool in_process;              /* a stage in the runner, for a debugger */
+    bool with_stdin;              /* stages get the runner's standard input */
     int jobs;                     /* 0: the spec's, else the default */
     const char *debug;            /* topics; NULL */
     char *const *plugin_dirs;     /* --plugin-dir, NULL-terminated or NULL */
@@ -79,6 +80,9 @@ struct mrp_plugins {
     struct mrp_plugin_file *list;
     size_t count;
 };
+/** The installed plugin folder: beside the running program, so that a moved installation works,
+ * else as configured. Owned; NULL: no memory. */
+char *mrp_plugins_home(void);
 /** Find and load all plugins of the search path. Never fails as a whole except for memory; call
  * mrp_plugins_done. Run it in a process that does not go on to run stages (or in a forked child):
  * it maps plugin code. */
