@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pytest
 from conftest import HERE, run
 
 TOUR = HERE.parent.parent / "pipelines" / "tour"
@@ -42,6 +43,7 @@ def test_like():
     assert "7 of 7 stages unchanged" in done.stdout
 
 
-def test_like_without_its_section():
-    done = tour("like", os.environ["MRPIPE_BUILD"], "plain")
+@pytest.mark.parametrize("name", ["core", "like"])
+def test_without_the_section(name):
+    done = tour(name, os.environ["MRPIPE_BUILD"], "plain")
     assert "3 of 3 stages unchanged" in done.stdout
