@@ -17,6 +17,7 @@ mrp_cli_run_options(enum mrp_mode mode, const struct mrp_cli_args *args, const c
         .only = args->stages,
         .skip_phases = args->no_phases,
         .in_process = args->in_process,
+        .with_stdin = args->with_stdin,
         .jobs = (int)args->jobs,
         .debug = args->debug,
         .plugin_dirs = args->plugin_dirs,

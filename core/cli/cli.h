@@ -31,6 +31,7 @@ struct mrp_cli_args {
     bool no_phases;
     bool dry_run;
     bool in_process;
+    bool with_stdin; /* no option: `do` hands its standard input on */
     bool quiet;
     bool verbose;
     bool dot;

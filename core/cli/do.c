@@ -5,7 +5,9 @@
 #include <mrpipe/json.h>
 #include <mrpipe/text.h>
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 /* KEY=VALUE or KEY:=JSON into `with`. A key given twice is an error. */
 static int add_pair(json_t *with, const char *word, struct mrp_error *err)
@@ -106,6 +108,11 @@ int mrp_cli_do(const struct mrp_cli_args *args)
     if (rc && diags.errors == 0)
         (void)mrp_cli_fail(args, &err);
     mrp_diags_done(&diags);
-    return rc ? mrp_cli_exit(rc)
-              : mrp_cli_carry_out(spec, args->dry_run ? MRP_MODE_PLAN : MRP_MODE_RUN, args);
+    if (rc)
+        return mrp_cli_exit(rc);
+    /* One stage, so nobody else reads it. A terminal would stop a worker that reads it, since
+     * workers are no foreground processes. */
+    struct mrp_cli_args own = *args;
+    own.with_stdin = fcntl(STDIN_FILENO, F_GETFD) >= 0 && !isatty(STDIN_FILENO);
+    return mrp_cli_carry_out(spec, args->dry_run ? MRP_MODE_PLAN : MRP_MODE_RUN, &own);
 }

@@ -242,7 +242,8 @@ static void become_child(const struct mrp_spawn *spawn,
     int errs = spawn->capture ? fcntl(spawn->capture->write_fd[1], F_DUPFD_CLOEXEC, 10) : null;
     int frames = frame_fd >= 0 ? fcntl(frame_fd, F_DUPFD_CLOEXEC, 10) : -1;
     null = fcntl(null, F_DUPFD_CLOEXEC, 10);
-    dup2(null, 0);
+    if (!spawn->with_stdin)
+        dup2(null, 0);
     dup2(out, 1);
     dup2(errs, 2);
     if (frames >= 0)

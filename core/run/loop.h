@@ -78,7 +78,8 @@ void mrp_loop_done(struct mrp_loop *loop);
 /** What a child process is made of. */
 struct mrp_spawn {
     struct mrp_capture *capture;
-    bool frames; /* a socketpair: its end is descriptor 3 in the child */
+    bool frames;     /* a socketpair: its end is descriptor 3 in the child */
+    bool with_stdin; /* the runner's standard input; else /dev/null */
     /** Runs in the child and must not return; standard streams are set, signals are default, all
      * descriptors but 0 to 3 are closed. */
     void (*child)(void *arg);

@@ -148,8 +148,11 @@ static int start_process(struct mrp_task *t, struct mrp_error *err)
     t->proc = (struct mrp_proc){.on_frame = on_frame, .on_exit = on_exit_worker, .arg = t};
     if (t->init.timeout_ms)
         t->proc.deadline_ms = mrp_now_ms() + t->init.timeout_ms;
-    struct mrp_spawn spawn = {
-        .capture = &t->capture, .frames = true, .child = mrp_worker_main, .arg = &t->work};
+    struct mrp_spawn spawn = {.capture = &t->capture,
+                              .frames = true,
+                              .with_stdin = t->init.s->options->with_stdin && !t->init.quiet,
+                              .child = mrp_worker_main,
+                              .arg = &t->work};
     return mrp_loop_spawn(&t->init.s->loop, &t->proc, &spawn, err);
 }
 
