@@ -134,6 +134,62 @@ def test_event_is_a_hint(tmp_path, source):
     assert "aws.codecommit" in mirror(tmp_path, event="event.json").error
 
 
+def do(tmp_path, *words, **kind):
+    """Through the runner, whose workers have no standard input of their own."""
+    plugins = pathlib.Path(os.environ["MRPIPE_PLUGINS"])
+    return subprocess.run([str(plugins.parent / "mrpipe"), "do", "codecommit/mirror", *words, "--plugin-dir", str(plugins),
+                           "--region", "us-west-2", "--to", "us-east-1"], cwd=tmp_path, capture_output=True, text=True,
+                          timeout=120, **kind)
+
+
+def test_event_on_standard_input(tmp_path, source):
+    name, local = source
+    event = {"source": "aws.codecommit", "region": "us-west-2", "detail": {"repositoryName": name}}
+    out = do(tmp_path, "event=-", input=json.dumps(event))
+    assert out.returncode == 0, out.stdout + out.stderr
+    assert fetch(tmp_path, "us-east-1", name) == refs(local)
+    (tmp_path / "event.json").write_text(json.dumps(event))
+    with open(tmp_path / "event.json") as f:
+        out = do(tmp_path, "event=-", stdin=f)
+    assert out.returncode == 0 and "unchanged" in out.stdout, out.stdout + out.stderr
+    out = do(tmp_path, "event=-", stdin=subprocess.DEVNULL)
+    assert out.returncode != 0 and "holds no event" in out.stdout + out.stderr
+    # What does not ask for it leaves it alone.
+    read, write = os.pipe()
+    os.write(write, b"kept")
+    os.close(write)
+    assert do(tmp_path, f"repository={name}", stdin=read).returncode == 0
+    assert os.read(read, 10) == b"kept"
+    os.close(read)
+
+
+KEYS = {"mrk-1234": "arn:aws:kms:us-east-1:111122223333:key/mrk-1234", "1234-abcd": None, "alias/aws/codecommit": None}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_settings_of_a_new_repository(tmp_path, source, key):
+    name, local = source
+    west, east = boto3.client("codecommit", "us-west-2"), boto3.client("codecommit", "us-east-1")
+    resource = key if key.startswith("alias/") else f"key/{key}"
+    west.create_repository(repositoryName=f"{name}-k", repositoryDescription="sealed", tags={"team": "core", "a b": "c=d"},
+                           kmsKeyId=f"arn:aws:kms:us-west-2:111122223333:{resource}")
+    seed(tmp_path, local, f"{name}-k")
+    out = mirror(tmp_path, repository=f"{name}-k")
+    assert out.status == 0, out.error
+    meta = east.get_repository(repositoryName=f"{name}-k")["repositoryMetadata"]
+    assert meta["repositoryDescription"] == "sealed" and meta.get("kmsKeyId") == KEYS[key]
+    assert east.list_tags_for_resource(resourceArn=meta["Arn"])["tags"] == {"team": "core", "a b": "c=d"}
+    assert ("kms-key" in out.logs()) == (key == "1234-abcd")
+
+
+def test_named_key(tmp_path, source):
+    name, _ = source
+    own = "arn:aws:kms:us-east-1:111122223333:key/5678"
+    assert mirror(tmp_path, repository=name, kms_key=own).status == 0
+    meta = boto3.client("codecommit", "us-east-1").get_repository(repositoryName=name)["repositoryMetadata"]
+    assert meta["kmsKeyId"] == own
+
+
 def test_refusals(tmp_path, source):
     name, _ = source
     out = mirror(tmp_path, from_="us-east-1", to="us-west-2", repository=name)

@@ -39,6 +39,7 @@ class CodeCommit:
         self.tags: dict[tuple[str, str], dict[str, str]] = {}
         self.triggers: dict[tuple[str, str], dict[str, Any]] = {}
         self.descriptions: dict[tuple[str, str], str] = {}
+        self.keys: dict[tuple[str, str], str] = {}
         actions: dict[str, Callable[[str, dict[str, Any]], dict[str, Any]]] = {
             "ListRepositories": self.list_repositories,
             "BatchGetRepositories": self.batch_get,
@@ -79,6 +80,8 @@ class CodeCommit:
         git(folder, "config", "http.receivepack", "true", check=True)
         git(folder, "config", "receive.denyDeleteCurrent", "refuse", check=True)
         self.tags[region, params["repositoryName"]] = dict(params.get("tags") or {})
+        if params.get("kmsKeyId"):
+            self.keys[region, params["repositoryName"]] = params["kmsKeyId"]
         return self.got(region, params, answer)
 
     def got(self, region: str, params: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +93,8 @@ class CodeCommit:
         described = self.descriptions.get((region, meta["repositoryName"]))
         if described is not None:
             meta["repositoryDescription"] = described
+        if (region, meta["repositoryName"]) in self.keys:
+            meta["kmsKeyId"] = self.keys[region, meta["repositoryName"]]
         default = self._default(self.folder(region, meta["repositoryName"]))
         if default:
             meta["defaultBranch"] = default
@@ -97,7 +102,7 @@ class CodeCommit:
 
     def deleted(self, region: str, params: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
         shutil.rmtree(self.folder(region, params["repositoryName"]), ignore_errors=True)
-        for kept in (self.tags, self.triggers, self.descriptions):
+        for kept in (self.tags, self.triggers, self.descriptions, self.keys):
             kept.pop((region, params["repositoryName"]), None)
         return answer
 
