@@ -19,6 +19,9 @@ const struct mrp_option ecr_copy_options[] = {
      .help = "account of to-regions (default: the source's, or the caller's)"},
     {"repository", MRP_STRING(struct ecr_copy, repository),
      .help = "repository name in to-regions (default: the source's)"},
+    {"map", MRP_MAP(struct ecr_copy, map),
+     .help =
+         "repository names at to-regions and HOST/PREFIX/ by the source's; the others keep theirs"},
     {"platforms", MRP_LIST(struct ecr_copy, platforms),
      .help = "only these platforms of an index, as linux/arm64 (default: all)"},
     {"referrers", MRP_ENUM(struct ecr_copy, referrers), .choices = referrers_choices,
@@ -67,6 +70,9 @@ int ecr_copy_check(const void *opt, const char **bad, struct mrp_error *err)
     for (char **region = o->to_regions; region && *region; region++)
         if (!mrp_aws_is_region(*region))
             return mrp_fail(err, MRP_E_CONFIG, "`%.60s` is no region", *region);
+    *bad = "map";
+    if ((rc = destinations_check_map(o->map, err)))
+        return rc;
     *bad = NULL;
     return 0;
 }
@@ -79,8 +85,11 @@ static int prepare(struct copier **out,
                    struct mrp_error *err)
 {
     mrp_auto(sources_done) struct sources sources = {0};
-    struct destinations where = {
-        .to = o->to, .regions = o->to_regions, .account = o->account, .repository = o->repository};
+    struct destinations where = {.to = o->to,
+                                 .regions = o->to_regions,
+                                 .account = o->account,
+                                 .repository = o->repository,
+                                 .map = o->map};
     int rc = sources_read(&sources, o->from, err);
     if (rc)
         return rc;

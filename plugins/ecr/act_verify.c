@@ -16,6 +16,9 @@ const struct mrp_option ecr_verify_options[] = {
      .help = "account of to-regions (default: the source's, or the caller's)"},
     {"repository", MRP_STRING(struct ecr_verify, repository),
      .help = "repository name in to-regions (default: the source's)"},
+    {"map", MRP_MAP(struct ecr_verify, map),
+     .help =
+         "repository names at to-regions and HOST/PREFIX/ by the source's; the others keep theirs"},
     {"platforms", MRP_LIST(struct ecr_verify, platforms),
      .help = "the platforms that were copied (default: all)"},
     {"deep", MRP_BOOL(struct ecr_verify, deep), .fallback = "yes",
@@ -42,6 +45,10 @@ int ecr_verify_check(const void *opt, const char **bad, struct mrp_error *err)
     mrp_auto(sources_done) struct sources sources = {0};
     *bad = "from";
     int rc = sources_read(&sources, o->from, err);
+    if (!rc) {
+        *bad = "map";
+        rc = destinations_check_map(o->map, err);
+    }
     if (!rc)
         *bad = NULL;
     return rc;
@@ -92,7 +99,7 @@ static int act(const struct ecr_verify *o,
     mrp_auto(sources_done) struct sources sources = {0};
     mrp_auto(hub_free) struct hub *hub = NULL;
     mrp_auto(copier_free) struct copier *c = NULL;
-    struct destinations where = {o->to, o->to_regions, o->account, o->repository};
+    struct destinations where = {o->to, o->to_regions, o->account, o->repository, o->map};
     if (!mrp_strv_len(where.to) && !mrp_strv_len(where.regions))
         where.regions = mrp_stage_secondaries(stage);
     const struct hub_options how = {.insecure = o->insecure};

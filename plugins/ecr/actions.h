@@ -12,6 +12,7 @@ struct ecr_copy {
     char **to_regions;
     char *account;
     char *repository;
+    json_t *map;
     char **platforms;
     int referrers;
     bool foreign;
@@ -105,6 +106,7 @@ struct ecr_verify {
     char **to_regions;
     char *account;
     char *repository;
+    json_t *map;
     char **platforms;
     bool deep;
     bool referrers;
@@ -182,6 +184,7 @@ struct destinations {
     char *const *regions;
     const char *account; /* of the regions when the source is no ECR registry; NULL: the caller's */
     const char *repository; /* another name there; NULL: the source's */
+    const json_t *map;      /* names there by the source's, before `repository`; NULL: none */
 };
 /** The references for one source, `tag` as the source's unless it is named. Owned array. */
 int destinations_for(struct ref **out,
@@ -191,6 +194,8 @@ int destinations_for(struct ref **out,
                      const struct destinations *where,
                      struct mrp_error *err) MRP_NODISCARD;
 void refs_free(struct ref *list, size_t count);
+/** `map` of an action: repository names by repository name. */
+int destinations_check_map(const json_t *map, struct mrp_error *err) MRP_NODISCARD;
 
 /** Make a job for each source. */
 int plan_images(struct copier *c,

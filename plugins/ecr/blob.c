@@ -119,6 +119,8 @@ static int post(struct upload *out,
         out->mounted = other;
         return 0;
     }
+    if (resp.status == 202 && other)
+        repo->host->no_mounts = true;
     const char *location = mrp_headers_get(&resp.headers, "Location");
     if (resp.status < 200 || resp.status > 299)
         return host_error(&resp, repo->host, what, err);

@@ -154,7 +154,7 @@ struct side {
 static int referrers_task(void *arg, struct mrp_error *err)
 {
     const struct side *s = arg;
-    return referrers_copy(s->job, s->job->digest, s->mask, err);
+    return referrers_copy(s->job, s->job->digest, s->mask, 0, err);
 }
 
 static int put_tags(struct job *job, uint64_t mask, struct mrp_error *err)

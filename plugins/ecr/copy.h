@@ -30,6 +30,7 @@ struct route {
     bool listing;
     struct mrp_waitq turn;
     size_t jobs;
+    size_t looked; /* manifests whose referrers were looked for */
 };
 
 struct job_dest {
@@ -129,8 +130,12 @@ int tree_put(struct job *job,
 /** All blobs of a manifest. */
 int layers_copy(struct job *job, const struct manifest *m, uint64_t mask, struct mrp_error *err)
     MRP_NODISCARD;
-/** Everything that refers to `digest`: the API, the fallback tag, cosign's tags. */
-int referrers_copy(struct job *job, const char *digest, uint64_t mask, struct mrp_error *err)
-    MRP_NODISCARD;
+/** Everything that refers to `digest` or, if that is an index, to a manifest in it: the API, the
+ * fallback tag, cosign's tags. `depth` is 0 for the top of an image. */
+int referrers_copy(struct job *job,
+                   const char *digest,
+                   uint64_t mask,
+                   int depth,
+                   struct mrp_error *err) MRP_NODISCARD;
 
 #endif

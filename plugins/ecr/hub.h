@@ -54,6 +54,7 @@ struct host {
     int referrers;    /* 1 the API is there, 0 not, -1 unknown */
     bool mount_works; /* a mount of a blob that was there gave 201 */
     bool head_first;  /* it does not: ask before sending */
+    bool no_mounts;   /* it gave a session for a blob that another repository has */
     bool probed;
     bool noted405;
 };

@@ -47,6 +47,48 @@ static const char *mount_source(struct job *job, size_t dest, const char *digest
     return other && other != repo ? other->name : NULL;
 }
 
+static bool same_host(const struct job *job, size_t dest)
+{
+    const struct repo *src = job->route->src.repo;
+    return src && src->host == job->route->dst[dest].repo->host;
+}
+
+/* True when another repository of that host is getting the blob now: it is mounted from there when
+ * it has come, not sent twice. */
+static bool is_coming(struct job *job, size_t dest, const struct item *home)
+{
+    const struct host *host = job->route->dst[dest].repo->host;
+    return home->busy && !home->note && !same_host(job, dest) && !host->no_mounts &&
+           !host->head_first;
+}
+
+/* Of `mask`, what nobody else is bringing to the same hosts. */
+static uint64_t claim(struct job *job, const char *digest, uint64_t mask)
+{
+    uint64_t mine = 0;
+    for (size_t i = 0; i < job->route->count; i++) {
+        uint64_t bit = (uint64_t)1 << i;
+        struct item *home = mask & bit ? home_of(job, i, digest) : NULL;
+        if (!(mask & bit) || (home && is_coming(job, i, home)))
+            continue;
+        if (home)
+            home->busy++;
+        mine |= bit;
+    }
+    return mine;
+}
+
+static void release(struct job *job, const char *digest, uint64_t mask)
+{
+    for (size_t i = 0; i < job->route->count; i++) {
+        struct item *home = mask >> i & 1 ? home_of(job, i, digest) : NULL;
+        if (!home)
+            continue;
+        home->busy -= home->busy ? 1 : 0;
+        mrp_waitq_wake(&home->change, job->route->copier->hub->http);
+    }
+}
+
 static void settle(struct work *w, struct target *targets, const size_t *dests, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -93,12 +135,13 @@ static int move_task(void *arg, struct mrp_error *err)
     free(targets);
     w->item->busy &= ~w->mask;
     mrp_waitq_wake(&w->item->change, hub->http);
+    release(w->job, w->blob->digest, w->mask);
     gate_leave(&hub->small, hub->http);
     free(w);
     return rc;
 }
 
-/* Claim what nobody else is bringing, and start a task for it. */
+/* Start a task for what was claimed. */
 static int start(struct mrp_group *group,
                  struct job *job,
                  const struct desc *blob,
@@ -123,6 +166,7 @@ static int start(struct mrp_group *group,
         free(w);
         item->busy &= ~mask;
         mrp_waitq_wake(&item->change, hub->http);
+        release(job, blob->digest, mask);
     }
     return rc;
 }
@@ -134,7 +178,21 @@ static void skip(struct job *job, const struct desc *blob, uint64_t mask)
             job->dests[i].tally.skipped += (uint64_t)blob->size;
 }
 
-/* Another task brings it; take over if that one failed. */
+/* What the task for a blob waits for: the same route's, or another one's to the same host. */
+static struct mrp_waitq *
+what_changes(struct job *job, const struct desc *blob, struct item *item, uint64_t need)
+{
+    if (need & item->busy)
+        return &item->change;
+    for (size_t i = 0; i < job->route->count; i++) {
+        struct item *home = need >> i & 1 ? home_of(job, i, blob->digest) : NULL;
+        if (home)
+            return &home->change;
+    }
+    return &item->change;
+}
+
+/* Another task brings it; take over if that one failed, mount it if it brings it elsewhere. */
 static int await(struct mrp_group *group,
                  struct job *job,
                  const struct desc *blob,
@@ -144,11 +202,13 @@ static int await(struct mrp_group *group,
 {
     for (;;) {
         uint64_t need = mask & ~item->present & job_mask(job);
-        if (!need)
-            return 0;
-        if (!(need & item->busy))
-            return start(group, job, blob, item, need, err);
-        int rc = mrp_waitq_wait(&item->change, job->route->copier->hub->http, err);
+        uint64_t mine = claim(job, blob->digest, need & ~item->busy);
+        int rc = mine ? start(group, job, blob, item, mine, err) : 0;
+        need &= ~mine;
+        if (rc || !need)
+            return rc;
+        rc =
+            mrp_waitq_wait(what_changes(job, blob, item, need), job->route->copier->hub->http, err);
         if (rc)
             return rc;
     }
@@ -262,8 +322,9 @@ static int copy_sorted(struct mrp_group *group,
         uint64_t live = mask & job_mask(job);
         uint64_t need = live & ~item->present;
         skip(job, order[i], live & item->present);
-        if (need & ~item->busy) {
-            int rc = start(group, job, order[i], item, need & ~item->busy, err);
+        uint64_t mine = claim(job, order[i]->digest, need & ~item->busy);
+        if (mine) {
+            int rc = start(group, job, order[i], item, mine, err);
             if (rc)
                 return rc;
         }

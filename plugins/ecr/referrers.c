@@ -61,7 +61,7 @@ static int tag_digest(struct found *out, struct job *job, const char *tag, struc
     enum { MANY = 4 };
     struct route *route = job->route;
     *out = (struct found){0};
-    if (route->jobs > MANY || route->src.layout) {
+    if (route->jobs > MANY || route->looked > MANY || route->src.layout) {
         int rc = list_tags(route, err);
         if (rc)
             return rc;
@@ -227,7 +227,30 @@ static int part_task(void *arg, struct mrp_error *err)
     return copy_round(p->job, p->digest, p->mask, 0, err);
 }
 
-int referrers_copy(struct job *job, const char *digest, uint64_t mask, struct mrp_error *err)
+/* What refers to the manifests in an index: signatures of one platform's image. */
+static int of_children(struct job *job,
+                       const struct manifest *index,
+                       uint64_t mask,
+                       int depth,
+                       struct mrp_error *err);
+
+/* With an index, its platforms too. */
+static int
+below(struct job *job, const char *digest, uint64_t mask, int depth, struct mrp_error *err)
+{
+    struct manifest *m = NULL;
+    int rc = tree_manifest(&m, job, digest, err);
+    if (rc || !m->index || depth >= MANIFEST_DEPTH_MAX)
+        return rc;
+    job->route->looked += m->count;
+    return of_children(job, m, mask, depth + 1, err);
+}
+
+int referrers_copy(struct job *job,
+                   const char *digest,
+                   uint64_t mask,
+                   int depth,
+                   struct mrp_error *err)
 {
     static const char *const suffixes[] = {NULL, ".sig", ".att", ".sbom"};
     struct part parts[MRP_COUNT(suffixes)];
@@ -237,8 +260,49 @@ int referrers_copy(struct job *job, const char *digest, uint64_t mask, struct mr
         parts[i] = (struct part){job, digest, suffixes[i], mask};
         rc = mrp_group_spawn(group, part_task, &parts[i], err);
     }
+    if (!rc)
+        rc = below(job, digest, mask, depth, err);
     struct mrp_error other = {0};
     int wait_rc = group ? mrp_group_wait(group, &other) : 0;
+    if (!rc && wait_rc) {
+        *err = other;
+        rc = wait_rc;
+    }
+    return rc;
+}
+
+struct platform {
+    struct job *job;
+    const char *digest;
+    uint64_t mask;
+    int depth;
+};
+
+static int platform_task(void *arg, struct mrp_error *err)
+{
+    const struct platform *p = arg;
+    return referrers_copy(p->job, p->digest, p->mask, p->depth, err);
+}
+
+static int of_children(struct job *job,
+                       const struct manifest *index,
+                       uint64_t mask,
+                       int depth,
+                       struct mrp_error *err)
+{
+    enum { AT_ONCE = 4 };
+    struct platform *all = calloc(index->count + 1, sizeof *all);
+    struct mrp_group *group = NULL;
+    int rc = all ? mrp_group_new(&group, job->route->copier->hub->http, AT_ONCE, err)
+                 : mrp_fail(err, MRP_E_NOMEM, "referrers");
+    for (size_t i = 0; !rc && i < index->count; i++) {
+        all[i] = (struct platform){job, index->items[i].digest, mask, depth};
+        rc = mrp_group_spawn(group, platform_task, &all[i], err);
+    }
+    struct mrp_error other = {0};
+    int wait_rc = group ? mrp_group_wait(group, &other) : 0;
+    mrp_group_free(&group);
+    free(all);
     if (!rc && wait_rc) {
         *err = other;
         rc = wait_rc;

@@ -83,6 +83,35 @@ static int account_of(const char **out,
     return 0;
 }
 
+int destinations_check_map(const json_t *map, struct mrp_error *err)
+{
+    const char *from;
+    json_t *to;
+    json_object_foreach((json_t *)(uintptr_t)map, from, to)
+    {
+        const char *name = json_string_value(to);
+        mrp_auto(mrp_free_str) char *text = name ? mrp_strf("map.invalid/%s", name) : NULL;
+        mrp_auto(ref_done) struct ref ref = {0};
+        if (!name)
+            return mrp_fail(err, MRP_E_CONFIG, "`map`: %.200s: a repository name is needed", from);
+        if (!text)
+            return nomem(err);
+        if (ref_parse(&ref, text, err) || ref.prefix || ref.tag || ref.digest)
+            return mrp_fail(err, MRP_E_CONFIG, "`map`: `%.200s` is no repository name", name);
+    }
+    return 0;
+}
+
+/* The name of the repository at the destinations that don't name one. NULL: nothing says it. */
+static const char *name_there(const struct source *source, const struct destinations *where)
+{
+    const char *repo = source->ref.repo;
+    const char *mapped = repo && where->map ? mrp_json_str(where->map, repo) : NULL;
+    if (mapped)
+        return mapped;
+    return where->repository && *where->repository ? where->repository : repo;
+}
+
 static int to_region(struct ref *out,
                      struct hub *hub,
                      const struct source *source,
@@ -97,8 +126,7 @@ static int to_region(struct ref *out,
     int rc = account_of(&account, hub, source, where, &name, err);
     if (rc)
         return rc;
-    const char *repo =
-        where->repository && *where->repository ? where->repository : source->ref.repo;
+    const char *repo = name_there(source, where);
     if (!repo) {
         mrp_fail(err, MRP_E_CONFIG, "an image from a file has no repository name");
         return mrp_hint(err, "set `repository`, or give the full name in `to`");
@@ -109,7 +137,10 @@ static int to_region(struct ref *out,
 }
 
 /* "HOST/prefix/" keeps the source's repository name behind the prefix. */
-static int add_name(struct ref *out, const struct source *source, struct mrp_error *err)
+static int add_name(struct ref *out,
+                    const struct source *source,
+                    const struct destinations *where,
+                    struct mrp_error *err)
 {
     if (!out->prefix)
         return 0;
@@ -118,7 +149,9 @@ static int add_name(struct ref *out, const struct source *source, struct mrp_err
                         "an image from a file has no repository name to put "
                         "behind %s/%s/",
                         out->host, out->repo);
-    char *repo = mrp_strf("%s%s%s", out->repo, *out->repo ? "/" : "", source->ref.repo);
+    const struct destinations names = {.map = where->map};
+    const char *name = name_there(source, &names);
+    char *repo = mrp_strf("%s%s%s", out->repo, *out->repo ? "/" : "", name);
     if (!repo)
         return nomem(err);
     free(out->repo);
@@ -155,7 +188,7 @@ int destinations_for(struct ref **out,
     for (size_t i = 0; !rc && i < names; i++) {
         rc = ref_parse(&list[n++], where->to[i], err);
         if (!rc)
-            rc = add_name(&list[n - 1], source, err);
+            rc = add_name(&list[n - 1], source, where, err);
     }
     for (size_t i = 0; !rc && i < regions; i++)
         rc = to_region(&list[n++], hub, source, where, where->regions[i], err);

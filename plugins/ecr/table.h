@@ -6,6 +6,7 @@
 
 #include <mrpipe/http.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define DESTINATIONS_MAX 64
@@ -17,6 +18,7 @@ struct item {
     uint64_t busy;    /* destinations that some task is bringing it to */
     struct mrp_waitq change;
     struct manifest *manifest; /* read before; NULL */
+    bool reading;              /* some task is reading it */
     void *note;
     char key[];
 };

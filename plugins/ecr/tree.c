@@ -37,16 +37,19 @@ int tree_manifest(struct manifest **out, struct job *job, const char *digest, st
     struct item *item = table_at(&route->manifests, digest);
     if (!item)
         return mrp_fail(err, MRP_E_NOMEM, "copy");
-    if (!item->manifest) {
-        struct manifest *m = NULL;
-        int rc = end_get(&m, &route->src, digest, digest, &job->tally, err);
+    struct mrp_http *http = route->copier->hub->http;
+    while (!item->manifest && item->reading) {
+        int rc = mrp_waitq_wait(&item->change, http, err);
         if (rc)
             return rc;
-        /* Someone else may have been faster while we waited. */
-        if (item->manifest)
-            manifest_free(&m);
-        else
-            item->manifest = m;
+    }
+    if (!item->manifest) {
+        item->reading = true;
+        int rc = end_get(&item->manifest, &route->src, digest, digest, &job->tally, err);
+        item->reading = false;
+        mrp_waitq_wake(&item->change, http);
+        if (rc)
+            return rc;
     }
     *out = item->manifest;
     return 0;

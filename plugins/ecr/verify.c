@@ -81,14 +81,14 @@ list_referrers(struct manifest **out, struct end *end, const char *digest, struc
     return rc || !found.exists ? rc : end_get(out, end, tag, NULL, NULL, err);
 }
 
-static int check_referrers(const struct walk *w, struct mrp_error *err)
+static int check_referrers(const struct walk *w, const char *digest, struct mrp_error *err)
 {
     struct route *route = w->job->route;
     mrp_auto(manifest_free) struct manifest *here = NULL;
     mrp_auto(manifest_free) struct manifest *there = NULL;
-    int rc = list_referrers(&here, &route->src, w->job->digest, err);
+    int rc = list_referrers(&here, &route->src, digest, err);
     if (!rc && here)
-        rc = list_referrers(&there, &route->dst[w->dest], w->job->digest, err);
+        rc = list_referrers(&there, &route->dst[w->dest], digest, err);
     for (size_t i = 0; !rc && here && i < here->count; i++) {
         bool found = false;
         for (size_t k = 0; there && !found && k < there->count; k++)
@@ -99,7 +99,7 @@ static int check_referrers(const struct walk *w, struct mrp_error *err)
     static const char *const suffixes[] = {".sig", ".att", ".sbom"};
     for (size_t i = 0; !rc && i < MRP_COUNT(suffixes); i++) {
         mrp_auto(mrp_free_str) char *tag =
-            mrp_strf("sha256-%s%s", strchr(w->job->digest, ':') + 1, suffixes[i]);
+            mrp_strf("sha256-%s%s", strchr(digest, ':') + 1, suffixes[i]);
         struct found a = {0};
         struct found b = {0};
         rc = tag ? end_head(&a, &route->src, tag, NULL, err) : nomem(err);
@@ -111,11 +111,26 @@ static int check_referrers(const struct walk *w, struct mrp_error *err)
     return rc;
 }
 
+/* Of the image and, with an index, of each platform's. */
+static int
+check_all_referrers(const struct walk *w, const char *digest, int depth, struct mrp_error *err)
+{
+    struct manifest *m = NULL;
+    int rc = check_referrers(w, digest, err);
+    if (!rc)
+        rc = tree_manifest(&m, w->job, digest, err);
+    if (rc || !m->index || depth > MANIFEST_DEPTH_MAX)
+        return rc;
+    for (size_t i = 0; !rc && i < m->count; i++)
+        rc = check_all_referrers(w, m->items[i].digest, depth + 1, err);
+    return rc;
+}
+
 static int walk_task(void *arg, struct mrp_error *err)
 {
     const struct walk *w = arg;
     int rc = check_tree(w, w->job->digest, 0, err);
-    return rc || !w->referrers ? rc : check_referrers(w, err);
+    return rc || !w->referrers ? rc : check_all_referrers(w, w->job->digest, 0, err);
 }
 
 static int walk_job(struct job *job, bool referrers, json_t *differences, struct mrp_error *err)

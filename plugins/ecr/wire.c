@@ -219,7 +219,8 @@ int host_location(char **out,
     mrp_auto(mrp_url_done) struct mrp_url b = {0};
     if ((rc = mrp_url_parse(&a, mapped, err)) || (rc = mrp_url_parse(&b, h->base, err)))
         return mrp_wrap(err, "Location of %s", h->name);
-    if (strcmp(a.scheme, "https") != 0 && !(h->plain && !strcmp(a.scheme, "http")))
+    bool plain = h->plain && strcmp(b.scheme, "https") != 0 && !strcmp(a.scheme, "http");
+    if (strcmp(a.scheme, "https") != 0 && !plain)
         return mrp_fail(err, MRP_E_REMOTE, "%s sends us from https to %s://%s, which is refused",
                         h->name, a.scheme, a.host);
     *own = !strcmp(a.host, b.host) && a.port == b.port && !strcmp(a.scheme, b.scheme);

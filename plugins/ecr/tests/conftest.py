@@ -114,7 +114,13 @@ def act(tmp_path):
                                    **(env or {})})
         return Outcome(done)
 
-    run.docker = docker
+    def start(action, **options):
+        """The same as a process of its own, for tests that end it."""
+        with_ = {name.replace("_", "-").strip("-"): value for name, value in options.items()}
+        return subprocess.Popen([ACT, action, json.dumps(with_), "run"], cwd=tmp_path, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL, env={**os.environ, "DOCKER_CONFIG": str(docker)})
+
+    run.docker, run.start = docker, start
     return run
 
 

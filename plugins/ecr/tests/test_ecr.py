@@ -131,6 +131,31 @@ def test_replicate(act, image, repo):
     assert again.result == "unchanged" and not mutating()
 
 
+def test_replicate_copies_what_is_late(act, image, repo):
+    """The stand-in replicates nothing by itself, so the status stays IN_PROGRESS until we have copied."""
+    source = f"{HOST[WEST]}/{repo}:v1"
+    rules = {"prefixes": ["t/"], "regions": [EAST], "images": [{"name": "service", "imageUri": source}]}
+    refused = act("replicate", **rules, wait="1s", copy=False)
+    assert refused.code == "timeout" and "copy" in refused.hint, refused.last
+    done = act("replicate", **rules, wait="1s", copy=True)
+    assert done.result == "changed", done.last
+    assert done.outputs["images"] == [{"image": source, "status": "late"}]
+    late = done.outputs["late"][0]["copies"][0]
+    assert late["region"] == EAST and late["digest"] == image and late["changed"]
+    assert digest_at(EAST, repo) == image
+    control("POST", "/reset", {})
+    again = act("replicate", **rules, wait="1s", copy=True)
+    assert again.result == "unchanged" and not mutating()
+    assert again.outputs["images"] == [{"image": source, "status": "complete"}]
+
+
+def test_map_at_regions(act, image, repo):
+    other = repo + "-there"
+    done = act("copy", from_=f"{HOST[WEST]}/{repo}:v1", to_regions=EAST, map={repo: other, "x": "y"})
+    assert done.result == "changed", done.last
+    assert digest_at(EAST, other) == image
+
+
 def test_sync_deletes_behind_a_guard(act, image, repo, layout):
     act("sync", from_=f"{HOST[WEST]}/{repo}", to_regions=EAST)
     layout.tag("extra", layout.image([77], 9))

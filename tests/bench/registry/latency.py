@@ -1,4 +1,4 @@
-"""A TCP proxy that adds latency as a long line does: handshake, one-way delay, slow start; and TLS by nginx."""
+"""A TCP proxy that adds latency as a long line does: handshake, one-way delay, slow start."""
 
 import asyncio
 import contextlib
@@ -102,39 +102,3 @@ class Latency:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
-
-
-NGINX = """daemon off; pid {dir}/pid; error_log {dir}/error.log; worker_processes 1;
-events {{ worker_connections 2048; }}
-http {{ access_log off; client_max_body_size 0; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p;
- fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
- ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem;
-{servers} }}
-"""
-SERVER = """ server {{ listen 127.0.0.1:{port} ssl; location / {{ proxy_pass http://{host}; proxy_http_version 1.1;
-  proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto https; proxy_set_header Connection "";
-  proxy_request_buffering off; proxy_buffering off; }} }}
-"""
-
-
-@contextlib.contextmanager
-def tls_front(hosts, work):
-    """nginx with a certificate of its own; yields the new hosts and the environment that trusts it."""
-    from conftest import free_port
-    folder = Path(work) / "tls"
-    folder.mkdir(exist_ok=True)
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                    "-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-days", "2", "-subj", "/CN=localhost",
-                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
-    ports = [free_port() for _ in hosts]
-    servers = "".join(SERVER.format(port=port, host=host) for port, host in zip(ports, hosts))
-    (folder / "nginx.conf").write_text(NGINX.format(dir=folder, servers=servers))
-    nginx = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
-    process = subprocess.Popen([nginx, "-c", str(folder / "nginx.conf")])
-    try:
-        yield [f"localhost:{port}" for port in ports], {"SSL_CERT_FILE": str(folder / "cert.pem"),
-                                                        "CURL_CA_BUNDLE": str(folder / "cert.pem"),
-                                                        "MRPIPE_INSECURE_TLS": "1"}
-    finally:
-        process.terminate()
-        process.wait()
