@@ -6,8 +6,8 @@ Repositories lie under ROOT as NAME.git. Every request is kept in `log`. Faults 
 
 import base64
 import http.server
+import json
 import os
-import signal
 import socket
 import ssl
 import subprocess
@@ -35,6 +35,7 @@ class Request:
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = 0
+    disable_nagle_algorithm = True
 
     def log_message(self, *_):
         pass
@@ -77,7 +78,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         request = Request(self, path, query)
         entry = {"method": self.command, "path": path, "service": request.service,
                  "chunked": "chunked" in self.headers.get("Transfer-Encoding", ""),
-                 "authorization": self.headers.get("Authorization"), "status": None, "bytes": 0}
+                 "authorization": self.headers.get("Authorization"), "status": None, "bytes": 0, "sent": 0}
         with server.lock:
             server.log.append(entry)
         self.entry = entry
@@ -167,6 +168,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
             if piece:
+                self.entry["sent"] += len(piece)
                 self.wfile.write(b"%x\r\n" % len(piece) + bytes(piece) + b"\r\n")
             sent += len(piece)
         self.wfile.write(b"0\r\n\r\n")
@@ -220,10 +222,14 @@ class GitServer:
 
 
 def main():
-    """gitserver.py ROOT [PEM]: prints its URL and serves until it is stopped."""
+    """gitserver.py ROOT [PEM]: prints its URL, then for each line of input what was served since; ends with its input."""
     with GitServer(sys.argv[1], tls=sys.argv[2] if len(sys.argv) > 2 else None) as server:
         print(server.url, flush=True)
-        signal.pause()
+        for _ in sys.stdin:
+            log = server.requests()
+            server.forget()
+            print(json.dumps({"requests": len(log), "up": sum(e["bytes"] for e in log),
+                              "down": sum(e["sent"] for e in log)}), flush=True)
 
 
 if __name__ == "__main__":
