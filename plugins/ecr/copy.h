@@ -30,6 +30,7 @@ struct route {
     bool listing;
     struct mrp_waitq turn;
     size_t jobs;
+    bool partly;   /* a destination had a blob that we asked for */
     size_t looked; /* manifests whose referrers were looked for */
 };
 

@@ -101,10 +101,26 @@ static void settle(struct work *w, struct target *targets, const size_t *dests, 
             continue;
         }
         w->item->present |= bit;
+        if (targets[i].present && !targets[i].mount_from)
+            w->job->route->partly = true;
         struct item *home = home_of(w->job, dests[i], w->blob->digest);
         if (home && !home->note)
             home->note = targets[i].end->repo;
     }
+}
+
+/* Known to be missing, or likely so: a tag that is new there, and nothing was found there yet. */
+static bool is_missing(const struct work *w)
+{
+    const struct route *route = w->job->route;
+    for (size_t i = 0; i < route->count; i++) {
+        const struct repo *repo = route->dst[i].repo;
+        if (!(w->mask >> i & 1) || w->item->absent >> i & 1 || (repo && repo->fresh))
+            continue;
+        if (route->partly || w->job->dests[i].had[0])
+            return false;
+    }
+    return true;
 }
 
 static int move_task(void *arg, struct mrp_error *err)
@@ -127,7 +143,8 @@ static int move_task(void *arg, struct mrp_error *err)
         targets[i].tally = &w->job->dests[dests[i]].tally;
     }
     if (!rc)
-        rc = move_blob(hub, &route->src, w->blob, targets, count, &w->job->tally, err);
+        rc = move_blob(hub, &route->src, w->blob, targets, count, is_missing(w), &w->job->tally,
+                       err);
     if (!rc) {
         settle(w, targets, dests, count);
         hub_progress(hub, 0, 1);

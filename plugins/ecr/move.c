@@ -31,6 +31,7 @@ struct move {
     void *whole; /* the bytes of a small blob */
     struct ring *ring;
     int attempt;
+    bool early;
 };
 
 typedef int (*target_fn)(void *target, struct mrp_error *err);
@@ -318,10 +319,36 @@ static int transfer(struct move *m, struct mrp_error *err)
     return rc;
 }
 
+static int fetch_task(void *arg, struct mrp_error *err)
+{
+    struct move *m = arg;
+    return feed_whole(&m->whole, &m->feed, err);
+}
+
+/* The sessions and the bytes of a small blob at the same time. A read that turns out to be of no
+ * use ends with its group. */
+static int open_and_fetch(struct move *m, struct mrp_error *err)
+{
+    mrp_auto(mrp_group_free) struct mrp_group *group = NULL;
+    int rc = mrp_group_new(&group, m->hub->http, 1, err);
+    if (!rc)
+        rc = mrp_group_spawn(group, fetch_task, m, err);
+    if (!rc)
+        rc = each_target(m, open_one, err);
+    if (rc || !any_open(m))
+        return rc;
+    struct mrp_error other = {0};
+    rc = mrp_group_wait(group, &other);
+    if (rc)
+        *err = other;
+    return rc;
+}
+
 static int run(struct move *m, struct mrp_error *err)
 {
     for (;; m->attempt++) {
-        int rc = each_target(m, open_one, err);
+        bool fetch = m->early && !m->whole && m->blob->size <= SMALL_BYTES;
+        int rc = fetch ? open_and_fetch(m, err) : each_target(m, open_one, err);
         if (!rc && any_open(m))
             rc = transfer(m, err);
         if (rc || all_settled(m))
@@ -338,6 +365,7 @@ int move_blob(struct hub *hub,
               const struct desc *blob,
               struct target *targets,
               size_t count,
+              bool early,
               struct tally *src_tally,
               struct mrp_error *err)
 {
@@ -345,7 +373,8 @@ int move_blob(struct hub *hub,
                      .blob = blob,
                      .feed = {.hub = hub, .src = src, .blob = blob, .tally = src_tally},
                      .targets = targets,
-                     .count = count};
+                     .count = count,
+                     .early = early};
     for (size_t i = 0; i < count; i++)
         targets[i].move = &m;
     int rc = run(&m, err);

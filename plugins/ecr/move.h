@@ -22,7 +22,8 @@ struct target {
 };
 
 /**
- * Find out which targets lack the blob and bring it to them, reading the source once.
+ * Find out which targets lack the blob and bring it to them, reading the source once. `early`: it
+ * is probably missing, so a small one is read while the targets are asked: a round trip less.
  * @return 0 when every target has its outcome in `rc` and `err`; else the source's failure
  */
 int move_blob(struct hub *hub,
@@ -30,6 +31,7 @@ int move_blob(struct hub *hub,
               const struct desc *blob,
               struct target *targets,
               size_t count,
+              bool early,
               struct tally *src_tally,
               struct mrp_error *err) MRP_NODISCARD;
 
