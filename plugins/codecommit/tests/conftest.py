@@ -21,7 +21,7 @@ SANITIZED = os.environ.get("MRPIPE_SANITIZE") == "1"
 
 
 if SANITIZED:
-    # What Debian's libgit2 loses when it connects to an ssh server; whole stacks, so that the frame is seen.
+    # What libgit2 1.5 loses, in ssh connections and in matching names of settings; whole stacks, so that the frame is seen.
     KNOWN = HERE / "leaks.txt"
     os.environ["ASAN_OPTIONS"] = "fast_unwind_on_malloc=0"
     os.environ["LSAN_OPTIONS"] = f"suppressions={KNOWN}:print_suppressions=0"
