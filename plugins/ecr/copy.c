@@ -47,6 +47,31 @@ static int ask_dest(void *arg, struct mrp_error *err)
     return rc;
 }
 
+/* No destination has the tag: the manifest will be needed, and the digest comes with it. */
+static bool is_certain(const struct job *job)
+{
+    for (size_t i = 0; i < job->route->count; i++)
+        if (!job->dests[i].asked || job->dests[i].had[0])
+            return false;
+    return !job->route->copier->how.dry;
+}
+
+static int read_source(struct job *job, struct mrp_error *err)
+{
+    struct manifest *m = NULL;
+    int rc = end_get(&m, &job->route->src, job->ref, NULL, &job->tally, err);
+    if (rc)
+        return rc == MRP_E_NOTFOUND ? 0 : rc;
+    struct item *item = table_at(&job->route->manifests, m->digest);
+    if (!item) {
+        manifest_free(&m);
+        return nomem(err);
+    }
+    mrp_copy(job->digest, sizeof job->digest, m->digest);
+    tree_keep(item, &m);
+    return 0;
+}
+
 /* Which digest the reference means at the source. */
 static int ask_source(struct job *job, struct mrp_error *err)
 {
@@ -54,10 +79,11 @@ static int ask_source(struct job *job, struct mrp_error *err)
         mrp_copy(job->digest, sizeof job->digest, job->ref);
     else if (job->known)
         mrp_copy(job->digest, sizeof job->digest, job->pinned);
-    if (job->digest[0])
-        return 0;
+    int rc = !job->digest[0] && !job->pinned[0] && is_certain(job) ? read_source(job, err) : 0;
+    if (rc || job->digest[0])
+        return rc;
     struct found found;
-    int rc = end_head(&found, &job->route->src, job->ref, &job->tally, err);
+    rc = end_head(&found, &job->route->src, job->ref, &job->tally, err);
     if (rc)
         return rc;
     mrp_auto(mrp_free_str) char *name = end_ref(&job->route->src, job->ref);

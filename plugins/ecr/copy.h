@@ -117,6 +117,8 @@ bool is_fatal(int rc);
  * destinations are job_drop()ed. */
 int tree_copy(struct job *job, const char *digest, uint64_t mask, int depth, struct mrp_error *err)
     MRP_NODISCARD;
+/** Keep what was read for the others, unless someone was faster. */
+void tree_keep(struct item *item, struct manifest **m);
 /** The manifest of the source, read once. Borrowed from the route. */
 int tree_manifest(struct manifest **out, struct job *job, const char *digest, struct mrp_error *err)
     MRP_NODISCARD;

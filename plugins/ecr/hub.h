@@ -63,8 +63,9 @@ struct repo {
     struct repo *next;
     struct host *host;
     char *name;
-    bool fresh;   /* made by this run: it has nothing */
-    bool checked; /* it exists */
+    bool fresh;    /* made by this run: it has nothing */
+    bool untagged; /* a listing showed no tag: its manifests need not be asked for */
+    bool checked;  /* it exists */
     bool busy;
     struct mrp_waitq turn;
 };

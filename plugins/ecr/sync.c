@@ -78,6 +78,7 @@ static int list_end(struct listing *l, struct end *end, bool may_lack, struct mr
         rc = registry_tags(end->repo, add_name, l, err);
         if (rc == MRP_E_NOTFOUND && may_lack)
             rc = 0;
+        end->repo->untagged = !rc && !l->count;
     } else {
         mrp_auto(mrp_free_strv) char **tags = NULL;
         rc = layout_tags(&tags, end->layout, err);

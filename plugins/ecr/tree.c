@@ -31,6 +31,15 @@ void job_drop(struct job *job, size_t dest, const struct mrp_error *err)
     job->dests[dest].rc = err->code;
 }
 
+void tree_keep(struct item *item, struct manifest **m)
+{
+    if (item->manifest)
+        manifest_free(m);
+    else
+        item->manifest = *m;
+    *m = NULL;
+}
+
 int tree_manifest(struct manifest **out, struct job *job, const char *digest, struct mrp_error *err)
 {
     struct route *route = job->route;
@@ -44,9 +53,11 @@ int tree_manifest(struct manifest **out, struct job *job, const char *digest, st
             return rc;
     }
     if (!item->manifest) {
+        struct manifest *m = NULL;
         item->reading = true;
-        int rc = end_get(&item->manifest, &route->src, digest, digest, &job->tally, err);
+        int rc = end_get(&m, &route->src, digest, digest, &job->tally, err);
         item->reading = false;
+        tree_keep(item, &m);
         mrp_waitq_wake(&item->change, http);
         if (rc)
             return rc;
@@ -241,7 +252,8 @@ static int heads_task(void *arg, struct mrp_error *err)
 static uint64_t worth_asking(const struct job *job, uint64_t mask)
 {
     for (size_t i = 0; i < job->route->count; i++)
-        if (job->route->dst[i].repo && job->route->dst[i].repo->fresh)
+        if (job->route->dst[i].repo &&
+            (job->route->dst[i].repo->fresh || job->route->dst[i].repo->untagged))
             mask &= ~((uint64_t)1 << i);
     return mask;
 }
