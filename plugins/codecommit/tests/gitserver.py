@@ -13,8 +13,10 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 
 CHUNK = 64 * 1024
+DELAY_MS = int(os.environ.get("GITSERVER_DELAY_MS", "0"))  # for the bench
 
 
 class Request:
@@ -73,6 +75,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def serve(self):
+        time.sleep(DELAY_MS / 1000)
         server = self.server.owner
         path, _, query = self.path.partition("?")
         request = Request(self, path, query)
