@@ -10,8 +10,9 @@ struct gate {
     struct mrp_waitq queue;
 };
 
-/** Parks until there is room. 0 or MRP_E_CANCELLED. */
-int gate_enter(struct gate *g, struct mrp_http *http, struct mrp_error *err) MRP_NODISCARD;
-void gate_leave(struct gate *g, struct mrp_http *http);
+/** Parks until there is room for `weight`, or nobody inside. 0 or MRP_E_CANCELLED. */
+int gate_enter(struct gate *g, unsigned weight, struct mrp_http *http, struct mrp_error *err)
+    MRP_NODISCARD;
+void gate_leave(struct gate *g, unsigned weight, struct mrp_http *http);
 
 #endif

@@ -70,6 +70,9 @@ struct repo {
     struct mrp_waitq turn;
 };
 
+/** What blobs with a ring weigh at hub.big: medium ones have less memory. */
+enum { GATE_MEDIUM = 2, GATE_LARGE = 3 };
+
 struct hub {
     struct mrp_stage *stage;
     struct mrp_http *http;
@@ -80,7 +83,7 @@ struct hub {
     unsigned parallel;
     int64_t stall_ms;  /* no byte for so long: the connection is given up */
     struct gate small; /* blobs in flight */
-    struct gate big;   /* of them with a ring of their own */
+    struct gate big;   /* of them with a ring of their own, by weight */
     struct mrp_progress progress;
 };
 

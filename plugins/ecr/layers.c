@@ -153,7 +153,7 @@ static int move_task(void *arg, struct mrp_error *err)
     w->item->busy &= ~w->mask;
     mrp_waitq_wake(&w->item->change, hub->http);
     release(w->job, w->blob->digest, w->mask);
-    gate_leave(&hub->small, hub->http);
+    gate_leave(&hub->small, 1, hub->http);
     free(w);
     return rc;
 }
@@ -171,13 +171,13 @@ static int start(struct mrp_group *group,
     hub->progress.total_bytes += (uint64_t)blob->size * (unsigned)__builtin_popcountll(mask);
     hub->progress.total_items++;
     struct work *w = malloc(sizeof *w);
-    int rc = w ? gate_enter(&hub->small, hub->http, err)
+    int rc = w ? gate_enter(&hub->small, 1, hub->http, err)
                : mrp_fail(err, MRP_E_NOMEM, "blob %s", blob->digest);
     if (!rc) {
         *w = (struct work){job, blob, item, mask};
         rc = mrp_group_spawn(group, move_task, w, err);
         if (rc)
-            gate_leave(&hub->small, hub->http);
+            gate_leave(&hub->small, 1, hub->http);
     }
     if (rc) {
         free(w);

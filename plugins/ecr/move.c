@@ -16,6 +16,8 @@
 enum {
     SMALL_BYTES = 128 << 10, /* fetched whole, pushed with one send */
     RING_BYTES = 768 << 10,  /* the engine's pieces are at most 512 KiB */
+    MEDIUM_BYTES = 4 << 20,  /* where time goes into round trips more than into bytes */
+    MEDIUM_RING = 512 << 10,
     TRIES = 5,
     FIRST_WAIT_MS = 250,
     LOOK_MS = 500,
@@ -253,7 +255,8 @@ static int feed_all(struct move *m, struct mrp_error *err)
 static int stream(struct move *m, struct mrp_error *err)
 {
     struct ring ring;
-    int rc = ring_init(&ring, m->hub->http, RING_BYTES, 0, (uint64_t)m->blob->size, err);
+    size_t room = m->blob->size <= MEDIUM_BYTES ? MEDIUM_RING : RING_BYTES;
+    int rc = ring_init(&ring, m->hub->http, room, 0, (uint64_t)m->blob->size, err);
     if (rc)
         return rc;
     m->ring = &ring;
@@ -311,11 +314,12 @@ static int transfer(struct move *m, struct mrp_error *err)
         int rc = m->whole ? 0 : feed_whole(&m->whole, &m->feed, err);
         return rc ? rc : each_target(m, put_whole, err);
     }
-    int rc = gate_enter(&m->hub->big, m->hub->http, err);
+    unsigned weight = m->blob->size <= MEDIUM_BYTES ? GATE_MEDIUM : GATE_LARGE;
+    int rc = gate_enter(&m->hub->big, weight, m->hub->http, err);
     if (rc)
         return rc;
     rc = stream(m, err);
-    gate_leave(&m->hub->big, m->hub->http);
+    gate_leave(&m->hub->big, weight, m->hub->http);
     return rc;
 }
 
