@@ -292,10 +292,13 @@ static int compare_job(void *arg, struct mrp_error *err)
     return is_fatal(rc) ? rc : 0;
 }
 
+/* Jobs that only wait for blobs which others bring must not keep out those that have work. */
+enum { JOBS_PER_BLOB = 2 };
+
 static int all_jobs(struct copier *c, mrp_task_fn fn, struct mrp_error *err)
 {
     mrp_auto(mrp_group_free) struct mrp_group *group = NULL;
-    int rc = mrp_group_new(&group, c->hub->http, c->hub->parallel, err);
+    int rc = mrp_group_new(&group, c->hub->http, c->hub->parallel * JOBS_PER_BLOB, err);
     if (rc)
         return rc;
     mrp_group_stop_on_error(group);
