@@ -118,7 +118,8 @@ def test_the_second_route_sends_what_the_first_could_not(act, registries, layout
     big = two_sources(act, a, layout, repo, repo)
     front = proxy(b)
     full = json.dumps({"errors": [{"code": "DENIED", "message": "full"}]}).encode()
-    refused = front.rule("PUT", "/one/blobs/uploads/.*" + big, p.status(400, full), count=99)
+    refused = front.rule("PUT", "/blobs/uploads/.*" + big, p.status(400, full))  # whichever comes first
     done = act("copy", from_=[f"{a.host}/{repo}/{n}:v1" for n in ("one", "two")], to=[f"{front.host}/"], referrers="no")
-    assert f"{front.host}/{repo}/one" in done.error and refused.hits, done.last
-    assert b.has_blob(f"{repo}/two", "sha256:" + big) and b.digest(f"{repo}/two", "v1")
+    assert refused.hits == 1 and f"{front.host}/{repo}/" in done.error, done.last
+    tags = [path for method, path, _ in front.seen if method == "PUT" and path.endswith("/manifests/v1")]
+    assert len(tags) == 1 and tags[0].split("/")[-3] not in done.error.partition(" to ")[2].partition(":v1")[0].split("/")
