@@ -264,7 +264,7 @@ static void unknown(struct report *r, const struct mrp_option *table, const char
     const char *known[MAX_OPTIONS];
     size_t count = 0;
     struct mrp_error e;
-    for (; table[count].name && count < MAX_OPTIONS; count++)
+    for (; count < MAX_OPTIONS && table[count].name; count++)
         known[count] = table[count].name;
     const char *near = mrp_nearest(key, known, count);
     mrp_fail(&e, MRP_E_CONFIG, "unknown option `%.100s`", key);

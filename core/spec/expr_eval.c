@@ -256,7 +256,7 @@ static int eval_call(json_t **out,
     mrp_auto(mrp_free_str) char *b = NULL;
     mrp_auto(mrp_free_str) char *c = NULL;
     char **slots[MRP_EXPR_ARGS] = {&a, &b, &c};
-    for (size_t i = 0; i < e->arg_count; i++) {
+    for (size_t i = 0; i < e->arg_count && i < MRP_EXPR_ARGS; i++) {
         mrp_auto(mrp_free_json) json_t *value = NULL;
         int rc = mrp_expr_eval(&value, e->arg[i], scope, err);
         if (rc)

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
+#include <yaml.h> /* NOLINT(readability-duplicate-include): libyaml's, not ours */
 
 struct chunk {
     struct chunk *next;

@@ -77,7 +77,7 @@ static void put_row(struct mrp_buf *out,
                     const struct place *at)
 {
     size_t left = at->indent;
-    size_t owed = at->indent; /* blanks to write before the next text: none at the line's end */
+    size_t owed = left; /* blanks to write before the next text: none at the line's end */
     for (size_t c = 0; c < t->columns; c++) {
         if (widths[c] == 0)
             continue;

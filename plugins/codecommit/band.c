@@ -97,7 +97,7 @@ int mrp_band_feed(struct mrp_band *b, const char *data, size_t len, struct mrp_e
                 rc = begin_packet(b, err);
             break;
         case MRP_BAND_FIRST:
-            b->band = *data;
+            b->band = (unsigned char)*data;
             b->state = b->side_band && b->band >= 1 && b->band <= 3 ? MRP_BAND_DATA : MRP_BAND_LINE;
             if (b->state == MRP_BAND_LINE) {
                 b->band = 0;

@@ -166,6 +166,8 @@ run_round(struct mrp_relay *relay, struct push_task *tasks, size_t count, struct
     if (rc)
         for (size_t i = 0; i < count; i++)
             fail_all(&tasks[i].lane, 1, &err);
+    for (size_t i = 0; i < count; i++)
+        tasks[i].round = NULL;
     mrp_oids_done(&r.wants);
     mrp_hub_free(&r.hub);
 }

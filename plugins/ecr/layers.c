@@ -134,7 +134,7 @@ static int move_task(void *arg, struct mrp_error *err)
         if (w->mask >> i & 1)
             dests[count++] = i;
     int rc = 0;
-    struct target *targets = calloc(count, sizeof *targets);
+    struct target *targets = calloc(count ? count : 1, sizeof *targets);
     if (!targets)
         rc = mrp_fail(err, MRP_E_NOMEM, "blob %s", w->blob->digest);
     for (size_t i = 0; !rc && i < count; i++) {

@@ -34,8 +34,9 @@ bool media_is_manifest(const char *type)
 
 void digest_of(char out[DIGEST_SIZE], const void *data, size_t len)
 {
-    memcpy(out, "sha256:", 7);
-    mrp_sha256_hex(out + 7, data, len);
+    char hex[MRP_SHA256_HEX];
+    mrp_sha256_hex(hex, data, len);
+    snprintf(out, DIGEST_SIZE, "sha256:%s", hex);
 }
 
 static void digest512_of(char out[DIGEST_SIZE], const void *data, size_t len)

@@ -110,7 +110,7 @@ static int copy_cosign(struct job *job,
                        struct mrp_error *err)
 {
     mrp_auto(mrp_free_str) char *tag = schema_tag(digest, suffix);
-    struct found found;
+    struct found found = {0};
     int rc = tag ? tag_digest(&found, job, tag, err) : mrp_fail(err, MRP_E_NOMEM, "referrers");
     if (rc || !found.exists)
         return rc;
@@ -185,7 +185,7 @@ copy_round(struct job *job, const char *digest, uint64_t mask, int round, struct
     if (list)
         return copy_list(job, list, mask, round, err);
     mrp_auto(mrp_free_str) char *tag = schema_tag(digest, "");
-    struct found found;
+    struct found found = {0};
     rc = tag ? tag_digest(&found, job, tag, err) : mrp_fail(err, MRP_E_NOMEM, "referrers");
     if (rc || !found.exists)
         return rc;

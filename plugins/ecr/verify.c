@@ -51,7 +51,7 @@ static int check_blob(const struct walk *w, const struct desc *d, struct mrp_err
 static int check_tree(const struct walk *w, const char *digest, int depth, struct mrp_error *err)
 {
     struct end *dst = &w->job->route->dst[w->dest];
-    struct found found;
+    struct found found = {0};
     int rc = end_head(&found, dst, digest, NULL, err);
     if (rc)
         return rc;
@@ -76,7 +76,7 @@ list_referrers(struct manifest **out, struct end *end, const char *digest, struc
     if (rc || *out)
         return rc;
     mrp_auto(mrp_free_str) char *tag = mrp_strf("sha256-%s", strchr(digest, ':') + 1);
-    struct found found;
+    struct found found = {0};
     rc = tag ? end_head(&found, end, tag, NULL, err) : nomem(err);
     return rc || !found.exists ? rc : end_get(out, end, tag, NULL, NULL, err);
 }

@@ -217,7 +217,7 @@ int host_location(char **out,
         return rc;
     mrp_auto(mrp_url_done) struct mrp_url a = {0};
     mrp_auto(mrp_url_done) struct mrp_url b = {0};
-    if ((rc = mrp_url_parse(&a, mapped, err)) || (rc = mrp_url_parse(&b, h->base, err)))
+    if (mrp_url_parse(&a, mapped, err) || mrp_url_parse(&b, h->base, err))
         return mrp_wrap(err, "Location of %s", h->name);
     bool plain = h->plain && strcmp(b.scheme, "https") != 0 && !strcmp(a.scheme, "http");
     if (strcmp(a.scheme, "https") != 0 && !plain)

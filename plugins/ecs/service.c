@@ -94,7 +94,7 @@ static int reuse(bool *found, struct mrp_target *t, struct mrp_error *err)
 int mrp_service_register(struct mrp_target *t, struct mrp_error *err)
 {
     bool found = false;
-    struct mrp_error lost = {0};
+    struct mrp_error lost;
     mrp_auto(mrp_free_json) json_t *answer = NULL;
     int rc = reuse(&found, t, err);
     if (rc || found)

@@ -1,4 +1,5 @@
-/* A TCP proxy that behaves as a long line: handshake, one-way delay, slow start, a largest window. */
+/* A TCP proxy that behaves as a long line: handshake, one-way delay, slow start, a largest window.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -92,11 +93,8 @@ static void *get(size_t len)
     return p;
 }
 
-static void later(struct queue *q,
-                  enum what what,
-                  struct line *line,
-                  struct piece *piece,
-                  size_t count)
+static void
+later(struct queue *q, enum what what, struct line *line, struct piece *piece, size_t count)
 {
     struct event *e = get(sizeof *e);
     *e = (struct event){.due_us = now_us() + q->delay_us,
@@ -268,9 +266,8 @@ static void bury(struct proxy *p)
 
 static struct sockaddr_in local(uint16_t port)
 {
-    return (struct sockaddr_in){.sin_family = AF_INET,
-                                .sin_port = htons(port),
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 static void take(struct proxy *p)
