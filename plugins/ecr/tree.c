@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PUT_TRIES = 6, LAG_MS = 200, RECHECK_AT = 3 };
+enum { PUT_TRIES = 6, DIGEST_TRIES = 3, LAG_MS = 200, RECHECK_AT = 3 };
 
 bool is_fatal(int rc)
 {
@@ -150,6 +150,15 @@ static int look_again(const struct one_dest *o, struct mrp_error *err)
     return rc;
 }
 
+/* A part that the registry does not see yet; or one whose link it reads while another of our
+ * requests has it written again (docker-registry on a file system), which it takes for a wrong
+ * digest. */
+static bool may_pass(int rc, const struct mrp_error *err, int tries)
+{
+    return (rc == MRP_E_NOTFOUND && tries < PUT_TRIES) ||
+           (!strcmp(err->api, "DIGEST_INVALID") && tries < DIGEST_TRIES);
+}
+
 static int put_task(void *arg, struct mrp_error *err)
 {
     const struct one_dest *o = arg;
@@ -165,7 +174,7 @@ static int put_task(void *arg, struct mrp_error *err)
             d->changed = true;
             return 0;
         }
-        if (rc != MRP_E_NOTFOUND || n >= PUT_TRIES)
+        if (!may_pass(rc, err, n))
             return drop_or_fail(o, rc, err);
         struct mrp_error ignored = {0};
         d->tally.retries++;
