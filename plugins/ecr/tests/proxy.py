@@ -1,9 +1,13 @@
 """A reverse proxy in front of a registry that breaks what a rule tells it to break."""
 
+import array
+import fcntl
 import http.client
 import re
 import socket
+import termios
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -48,6 +52,17 @@ def close(handler):
         pass
 
 
+def delivered(connection):
+    """Until the peer's system has all that was sent: a reset throws away what is still on the way."""
+    deadline = time.monotonic() + 10
+    left = array.array("i", [1])
+    while time.monotonic() < deadline:
+        fcntl.ioctl(connection, termios.TIOCOUTQ, left)
+        if not left[0]:
+            return
+        time.sleep(0.001)
+
+
 def cut_answer(count, length=None):
     """The whole head, `count` bytes of the body, then the connection is gone."""
 
@@ -56,6 +71,7 @@ def cut_answer(count, length=None):
         handler.send_head(code, headers, len(data) if length is None else length)
         handler.wfile.write(data[:count])
         handler.wfile.flush()
+        delivered(handler.connection)
         close(handler)
 
     return effect

@@ -35,6 +35,7 @@ def pair(act, registries, layout, repo, proxy):
 
     made = Pair()
     made.source, made.target, made.digest, made.repo = source, target, digest, repo
+    made.largest = max(json.loads(a.raw(repo, "v1"))["layers"], key=lambda layer: layer["size"])["digest"]
     return made
 
 
@@ -48,11 +49,12 @@ def test_passing_status(pair, side, method, path, code):
     assert rule.hits == 1
 
 
-@pytest.mark.parametrize("count", [0, 1, 100_000, 2_999_999])
-def test_download_cut_resumes_by_range(pair, count):
-    rule = pair.source.rule("GET", BLOB, p.cut_answer(count), count=3)
+@pytest.mark.parametrize("count, times", [(0, 3), (1, 3), (100_000, 3), (2_999_999, 1)])
+def test_download_cut_resumes_by_range(pair, count, times):
+    # Only the largest layer is long enough for the last case: the others would arrive whole.
+    rule = pair.source.rule("GET", BLOB if times > 1 else f"/blobs/{pair.largest}", p.cut_answer(count), count=times)
     pair.check(pair.copy())
-    assert rule.hits == 3
+    assert rule.hits == times
     ranges = [headers.get("Range") for method, path, headers in pair.source.seen if method == "GET" and BLOB in path]
     if count > 1:
         assert any(r and re.fullmatch(r"bytes=\d+-", r) for r in ranges)
