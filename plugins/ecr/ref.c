@@ -204,6 +204,8 @@ static int parse_registry(struct ref *out, const char *text, struct mrp_error *e
         return bad(err, text,
                    "the repository name must be lower case letters, digits, `.` `_` `-`");
     bool official = !strcmp(out->host, "docker.io") && !memchr(rest, '/', n) && !out->prefix;
+    if (official && n > REPO_MAX - strlen("library/"))
+        return bad(err, text, "the repository name is too long");
     out->repo = mrp_strf("%s%.*s", official ? "library/" : "", (int)n, rest);
     return out->repo ? 0 : mrp_fail(err, MRP_E_NOMEM, "image reference");
 }
