@@ -36,7 +36,11 @@ int assume_role(struct mrp_credentials *out,
     mrp_json_puts(input, "ExternalId", how->external_id);
     mrp_json_puts(input, "DurationSeconds", how->duration);
     mrp_auto(mrp_free_json) json_t *answer = NULL;
-    int rc = aws_call_as(&answer, aws, base, "sts", aws_home_region(aws), "AssumeRole", input, err);
+    const struct mrp_aws_request ask = {.service = "sts",
+                                        .region = aws_home_region(aws),
+                                        .operation = "AssumeRole",
+                                        .input = input};
+    int rc = aws_call_as(&answer, aws, base, &ask, err);
     if (rc == 0)
         rc = sts_credentials(out, answer, how->source, err);
     return rc ? mrp_wrap(err, "assume %s", how->role_arn) : 0;

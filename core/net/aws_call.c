@@ -112,21 +112,18 @@ make_body(struct request *r, const char *operation, const json_t *input, struct 
 
 static int make_request(struct request *r,
                         struct mrp_aws *aws,
-                        const char *service,
-                        const char *region,
-                        const char *operation,
-                        const json_t *input,
+                        const struct mrp_aws_request *ask,
                         struct mrp_error *err)
 {
-    r->service = aws_service_find(service);
+    r->service = aws_service_find(ask->service);
     if (!r->service)
-        return mrp_fail(err, MRP_E_BUG, "no AWS service is called `%.60s`", service);
-    r->what = mrp_strf("%s %s in %s", r->service->name, operation, region);
-    r->api = mrp_strf("%s:%s", r->service->name, operation);
+        return mrp_fail(err, MRP_E_BUG, "no AWS service is called `%.60s`", ask->service);
+    r->what = mrp_strf("%s %s in %s", r->service->name, ask->operation, ask->region);
+    r->api = mrp_strf("%s:%s", r->service->name, ask->operation);
     if (!r->what || !r->api)
-        return mrp_fail(err, MRP_E_NOMEM, "call %s", service);
-    int rc = endpoint_find(&r->url, NULL, aws, r->service, region, err);
-    return rc ? rc : make_body(r, operation, input, err);
+        return mrp_fail(err, MRP_E_NOMEM, "call %s", ask->service);
+    int rc = endpoint_find(&r->url, NULL, aws, r->service, ask->region, err);
+    return rc ? rc : make_body(r, ask->operation, ask->input, err);
 }
 
 static int read_answer(json_t **out,
@@ -153,14 +150,11 @@ static int read_answer(json_t **out,
 int aws_call_as(json_t **out,
                 struct mrp_aws *aws,
                 const struct mrp_credentials *as,
-                const char *service,
-                const char *region,
-                const char *operation,
-                const json_t *input,
+                const struct mrp_aws_request *ask,
                 struct mrp_error *err)
 {
     mrp_auto(request_done) struct request r = {0};
-    int rc = make_request(&r, aws, service, region, operation, input, err);
+    int rc = make_request(&r, aws, ask, err);
     if (rc)
         return rc;
     struct mrp_http_header headers[3] = {{0}};
@@ -173,7 +167,7 @@ int aws_call_as(json_t **out,
         .aws = aws,
         .credentials = as,
         .service = r.service->signing,
-        .region = r.service->global ? aws_global_region(r.service, region) : region,
+        .region = r.service->global ? aws_global_region(r.service, ask->region) : ask->region,
         .method = r.method,
         .url = r.url,
     };
@@ -185,7 +179,7 @@ int aws_call_as(json_t **out,
         .body = r.body,
         .body_len = r.body ? strlen(r.body) : 0,
         .max_body = MAX_ANSWER,
-        .flags = MRP_HTTP_IDEMPOTENT | MRP_HTTP_NO_REDIRECT,
+        .flags = (ask->once ? MRP_HTTP_ONCE : MRP_HTTP_IDEMPOTENT) | MRP_HTTP_NO_REDIRECT,
         .api = r.api,
         .what = r.what,
         .prepare = as ? aws_sign : NULL,
@@ -196,7 +190,7 @@ int aws_call_as(json_t **out,
     if (rc)
         return rc;
     if (resp.status >= 200 && resp.status < 300)
-        return read_answer(out, &r, operation, &resp, err);
+        return read_answer(out, &r, ask->operation, &resp, err);
     rc = aws_answer_error(&resp, r.what, err);
     if (aws_is_skewed(err))
         aws_learn_skew(aws, &resp);
@@ -208,6 +202,14 @@ static void credentials_done(struct mrp_credentials *c)
     mrp_credentials_done(c);
 }
 
+bool mrp_aws_is_open(const struct mrp_error *err)
+{
+    if (err->code == MRP_E_NET || err->code == MRP_E_TIMEOUT)
+        return true;
+    /* without a status it is no error of the service: what it said could not be read */
+    return err->code == MRP_E_REMOTE && (err->upstream == 0 || err->upstream >= 500);
+}
+
 int mrp_aws_call(json_t **out,
                  struct mrp_aws *aws,
                  const char *service,
@@ -215,6 +217,16 @@ int mrp_aws_call(json_t **out,
                  const char *operation,
                  const json_t *input,
                  struct mrp_error *err)
+{
+    const struct mrp_aws_request req = {
+        .service = service, .region = region, .operation = operation, .input = input};
+    return mrp_aws_do(out, aws, &req, err);
+}
+
+int mrp_aws_do(json_t **out,
+               struct mrp_aws *aws,
+               const struct mrp_aws_request *req,
+               struct mrp_error *err)
 {
     struct mrp_error own = {0};
     struct mrp_error *e = err ? err : &own; /* what to do next depends on it */
@@ -224,7 +236,7 @@ int mrp_aws_call(json_t **out,
         if (rc)
             return rc;
         int64_t skew = aws->skew_ms;
-        rc = aws_call_as(out, aws, &c, service, region, operation, input, e);
+        rc = aws_call_as(out, aws, &c, req, e);
         if (rc == 0 || attempt > 0)
             return rc;
         if (aws_is_expired(e) && c.session_token)

@@ -131,6 +131,20 @@ static bool is_idempotent(const struct mrp_http_call *call)
     return (call->flags & MRP_HTTP_IDEMPOTENT) || strcmp(call->method, "POST") != 0;
 }
 
+/* Nothing of the request has left: a second one cannot be a second time. */
+static bool is_unsent(const struct mrp_http_call *call, CURLcode result)
+{
+    return result != CURLE_OK && call->sent_head == 0;
+}
+
+/* May a failure that leaves open whether the work was done be tried again? */
+static bool is_repeatable(const struct mrp_http_call *call, CURLcode result)
+{
+    if (call->flags & MRP_HTTP_ONCE)
+        return is_unsent(call, result);
+    return is_idempotent(call) || (result != CURLE_OK && call->header_bytes == 0);
+}
+
 static bool can_repeat(const struct mrp_http_call *call)
 {
     if (call->has_source && call->source_bytes > 0 && !call->source.rewind)
@@ -157,6 +171,8 @@ static bool plan_retry(struct mrp_http_call *call, CURLcode result)
     if (result == CURLE_OK && resp->status >= 400)
         api_error_read(code, sizeof code, words, sizeof words, resp);
     enum retry_class kind = retry_class_of(result, resp->status, code);
+    if (call->flags & MRP_HTTP_ONCE)
+        kind = retry_class_once(kind, resp->status, code);
     int64_t now = mrp_now_ms();
     int64_t after = result == CURLE_OK ? retry_after_ms(&resp->headers, mrp_wall_ms()) : 0;
     if (kind != RETRY_NO)
@@ -165,7 +181,7 @@ static bool plan_retry(struct mrp_http_call *call, CURLcode result)
         pacing_answer(&call->slot, false, 0, now);
     call->failures++;
     int limit = call->flags & MRP_HTTP_NO_RETRY ? -1 : call->retries;
-    bool repeatable = is_idempotent(call) || (result != CURLE_OK && call->header_bytes == 0);
+    bool repeatable = is_repeatable(call, result);
     if (!retry_allowed(kind, call->failures, limit, repeatable) || !can_repeat(call))
         return false;
     int64_t delay = retry_delay_ms(kind, call->failures, after);

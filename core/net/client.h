@@ -43,14 +43,11 @@ endpoint_host(const struct mrp_aws *aws, const struct aws_service *service, cons
 
 /* ---- aws_call.c ---- */
 
-/** mrp_aws_call with given credentials (NULL: not signed) and no refresh. */
+/** mrp_aws_do with given credentials (NULL: not signed) and no refresh. */
 int aws_call_as(json_t **out,
                 struct mrp_aws *aws,
                 const struct mrp_credentials *as,
-                const char *service,
-                const char *region,
-                const char *operation,
-                const json_t *input,
+                const struct mrp_aws_request *ask,
                 struct mrp_error *err);
 
 /* ---- aws_error.c ---- */

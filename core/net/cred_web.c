@@ -33,8 +33,11 @@ int cred_web_token(struct mrp_credentials *out,
     mrp_json_puts(input, "RoleSessionName", name);
     mrp_json_put(input, "WebIdentityToken", json_stringn(token.p, token.n));
     mrp_auto(mrp_free_json) json_t *answer = NULL;
-    rc = aws_call_as(&answer, aws, NULL, "sts", aws_home_region(aws), "AssumeRoleWithWebIdentity",
-                     input, err);
+    const struct mrp_aws_request ask = {.service = "sts",
+                                        .region = aws_home_region(aws),
+                                        .operation = "AssumeRoleWithWebIdentity",
+                                        .input = input};
+    rc = aws_call_as(&answer, aws, NULL, &ask, err);
     if (rc == 0)
         rc = sts_credentials(out, answer, "a web identity", err);
     return rc ? mrp_wrap(err, "assume %s with a web identity", role_arn) : 0;

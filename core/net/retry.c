@@ -90,6 +90,16 @@ enum retry_class retry_class_of(CURLcode result, int status, const char *code)
     return RETRY_NO;
 }
 
+enum retry_class retry_class_once(enum retry_class kind, int status, const char *code)
+{
+    if (kind != RETRY_THROTTLE || status == 429)
+        return kind;
+    for (size_t i = 0; i < MRP_COUNT(code_table); i++)
+        if (code_table[i].kind == RETRY_THROTTLE && strcmp(code_table[i].code, code) == 0)
+            return kind;
+    return RETRY_TRANSIENT;
+}
+
 bool retry_allowed(enum retry_class kind, unsigned failures, int limit, bool repeatable)
 {
     if (kind == RETRY_NO || limit < 0 || (kind == RETRY_TRANSIENT && !repeatable))

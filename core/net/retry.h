@@ -16,6 +16,10 @@ enum retry_class {
 /** What a try that ended with this is. `code`: the remote's own error code or "". */
 enum retry_class retry_class_of(CURLcode result, int status, const char *code);
 
+/** The class for a request that must not be done twice: an answer that only says that the service
+ * is not available may come from somebody who has passed the request on. */
+enum retry_class retry_class_once(enum retry_class kind, int status, const char *code);
+
 /** May a try of this class be repeated? `failures`: how many tries failed so far, this one
  * included; `limit`: the caller's number of retries (0: the table's). */
 bool retry_allowed(enum retry_class kind, unsigned failures, int limit, bool repeatable);

@@ -280,6 +280,14 @@ static bool sends_body(const char *method)
            strcmp(method, "PATCH") == 0;
 }
 
+/* curl touches as much of a buffer as one read or send fills: not more than there is to move. */
+static long buffer_for(uint64_t bytes)
+{
+    if (bytes > (uint64_t)STREAM_BUFFER)
+        return STREAM_BUFFER;
+    return bytes < (uint64_t)SMALL_BUFFER ? SMALL_BUFFER : (long)bytes;
+}
+
 static void set_body(struct mrp_http_call *call)
 {
     CURL *easy = call->easy;
@@ -290,12 +298,13 @@ static void set_body(struct mrp_http_call *call)
         curl_easy_setopt(easy, CURLOPT_READDATA, call);
         curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
         curl_easy_setopt(easy, CURLOPT_SEEKDATA, call);
-        curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, STREAM_BUFFER);
+        /* of unknown length: -1, thus the largest */
+        curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE,
+                         buffer_for((uint64_t)call->source.length));
     } else if (call->has_body || sends_body(call->method)) {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body_len ? call->body : "");
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_len);
-        if (call->body_len > (64u << 10))
-            curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, STREAM_BUFFER);
+        curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, buffer_for(call->body_len));
     } else if (strcmp(call->method, "HEAD") == 0) {
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
         return;
@@ -345,7 +354,8 @@ static void set_options(struct mrp_http_call *call)
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, call->has_sink ? STREAM_BUFFER : SMALL_BUFFER);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
+                     call->has_sink ? buffer_for(call->max_body) : SMALL_BUFFER);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
                      call->flags & MRP_HTTP_HTTP2 ? (long)CURL_HTTP_VERSION_2TLS
                                                   : (long)CURL_HTTP_VERSION_1_1);
@@ -353,6 +363,8 @@ static void set_options(struct mrp_http_call *call)
         curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
     if (call->flags & MRP_HTTP_DECODE)
         curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
+    if (call->flags & MRP_HTTP_ONCE) /* curl sends again by itself what a reused one has lost */
+        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     if (is_local(call->authority))
         curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->fields);
@@ -363,6 +375,7 @@ static void clear_try(struct mrp_http_call *call)
     call->head_done = call->paused = call->throttled = call->resume = false;
     call->too_big = call->sink_stopped = call->source_stopped = call->source_short = false;
     call->header_bytes = 0;
+    call->sent_head = 0;
     call->moved_bytes = 0;
     call->expected_bytes = -1;
     call->curl_words[0] = '\0';
@@ -396,6 +409,7 @@ void transfer_end(struct mrp_http_call *call)
 {
     struct mrp_http *http = call->http;
     if (call->easy) {
+        curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &call->sent_head);
         curl_multi_remove_handle(http->multi, call->easy);
         curl_easy_reset(call->easy);
         if (http->idle_count < MRP_COUNT(http->idle))

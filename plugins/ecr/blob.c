@@ -52,39 +52,6 @@ int registry_has_blob(bool *out,
     return 0;
 }
 
-int registry_get_blob(void **out,
-                      struct repo *repo,
-                      const char *digest,
-                      size_t size,
-                      struct tally *tally,
-                      struct mrp_error *err)
-{
-    mrp_auto(mrp_free_str) char *path = mrp_strf("/v2/%s/blobs/%s", repo->name, digest);
-    mrp_auto(mrp_free_str) char *what = what_text("blob", repo, digest);
-    if (!path || !what)
-        return nomem(err);
-    const struct call c = {.api = API_BLOB,
-                           .method = "GET",
-                           .path = path,
-                           .repo = repo->name,
-                           .max_body = size + 1,
-                           .what = what,
-                           .tally = tally};
-    mrp_auto(mrp_http_response_done) struct mrp_http_response resp = {0};
-    int rc = host_do(&resp, repo->host, &c, err);
-    if (rc)
-        return rc;
-    if (resp.status != 200)
-        return host_error(&resp, repo->host, what, err);
-    if (resp.body.len != size)
-        return mrp_fail(err, MRP_E_REMOTE, "%s has %zu bytes, its descriptor says %zu", what,
-                        resp.body.len, size);
-    if (!digest_matches(digest, mrp_buf_str(&resp.body), size))
-        return mrp_fail(err, MRP_E_REMOTE, "%s: the source sent bytes with another digest", what);
-    *out = mrp_buf_take(&resp.body);
-    return *out ? 0 : nomem(err);
-}
-
 static int post(struct upload *out,
                 struct repo *repo,
                 const char *digest,
@@ -163,8 +130,6 @@ int registry_upload(struct upload *out,
 int registry_put_blob(struct repo *repo,
                       const struct upload *u,
                       const char *digest,
-                      const void *body,
-                      int64_t size,
                       const struct mrp_http_source *source,
                       struct mrp_http_call **handle,
                       struct tally *tally,
@@ -183,8 +148,6 @@ int registry_put_blob(struct repo *repo,
                            .push = true,
                            .bare = !u->own,
                            .type = "application/octet-stream",
-                           .body = source ? NULL : body,
-                           .body_len = source ? 0 : (size_t)size,
                            .source = source,
                            .handle = handle,
                            .flags = MRP_HTTP_NO_RETRY | MRP_HTTP_NO_REDIRECT,
@@ -200,7 +163,7 @@ int registry_put_blob(struct repo *repo,
     if (got && digest_valid(got) && strcmp(got, digest) != 0)
         return mrp_fail(err, MRP_E_REMOTE, "%s: the registry stored %s", what, got);
     if (tally)
-        tally->bytes += (uint64_t)size;
+        tally->bytes += (uint64_t)source->length;
     return 0;
 }
 

@@ -101,6 +101,7 @@ get_once(const struct feed *f, struct ring *ring, struct mrp_sha256 *hash, struc
                            .sink = &sink,
                            .handle = &ring->feed,
                            .range = ring->head ? range : NULL,
+                           .max_body = (size_t)(ring->size - ring->head),
                            .what = what,
                            .tally = f->tally};
     mrp_auto(mrp_http_response_done) struct mrp_http_response resp = {0};
@@ -190,35 +191,27 @@ static int from_file(const struct feed *f, struct ring *ring, struct mrp_error *
     return 0;
 }
 
-int feed_run(const struct feed *f, struct ring *ring, struct mrp_error *err)
+/* Inline data was checked against its descriptor when the manifest was read. */
+static int from_memory(const struct feed *f, struct ring *ring, struct mrp_error *err)
 {
-    int rc = f->src->repo ? from_registry(f, ring, err) : from_file(f, ring, err);
-    if (rc)
-        ring_fail(ring);
-    return rc;
+    const char *bytes = f->blob->data;
+    size_t left = (size_t)(ring->size - ring->head);
+    int rc = left ? ring_write(ring, bytes + ring->head, left, err) : 0;
+    return rc && !ring_has_readers(ring) ? 0 : rc;
 }
 
-int feed_whole(void **out, const struct feed *f, struct mrp_error *err)
+int feed_run(const struct feed *f, struct ring *ring, struct mrp_error *err)
 {
-    size_t size = (size_t)f->blob->size;
-    if (f->blob->data) {
-        *out = malloc(size + 1);
-        if (!*out)
-            return mrp_fail(err, MRP_E_NOMEM, "blob transfer");
-        memcpy(*out, f->blob->data, size);
-        return 0;
-    }
-    if (f->src->repo)
-        return registry_get_blob(out, f->src->repo, f->blob->digest, size, f->tally, err);
-    mrp_auto(mrp_free_str) char *path = layout_blob_path(f->src->layout, f->blob->digest);
-    mrp_auto(mrp_free_str) char *text = NULL;
-    size_t len = 0;
-    int rc = path ? mrp_file_read(&text, &len, path, size, err)
-                  : mrp_fail(err, MRP_E_NOMEM, "blob transfer");
+    int rc;
+    if (f->blob->data)
+        rc = from_memory(f, ring, err);
+    else if (f->src->repo)
+        rc = from_registry(f, ring, err);
+    else
+        rc = from_file(f, ring, err);
     if (rc)
-        return rc;
-    if (len != size || !digest_matches(f->blob->digest, text, len))
-        return mrp_fail(err, MRP_E_REMOTE, "%s does not hold what its name says", path);
-    *out = mrp_take_str(&text);
-    return 0;
+        ring_fail(ring);
+    else
+        ring_begin(ring); /* an empty blob has no first byte */
+    return rc;
 }

@@ -16,7 +16,5 @@ struct feed {
 /** Fill the ring from its present head to the end. 0 also when no reader is left. Whoever reads is
  * told on failure (ring_fail). */
 int feed_run(const struct feed *feed, struct ring *ring, struct mrp_error *err) MRP_NODISCARD;
-/** A small blob in memory, checked against its digest. Owned. */
-int feed_whole(void **out, const struct feed *feed, struct mrp_error *err) MRP_NODISCARD;
 
 #endif

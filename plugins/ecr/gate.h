@@ -4,12 +4,16 @@
 
 #include <mrpipe/http.h>
 
+#include <stdbool.h>
+
 struct gate {
     unsigned most;
     unsigned inside;
     struct mrp_waitq queue;
 };
 
+/** True if there was room for `weight`, or nobody inside: then it is taken. */
+bool gate_try(struct gate *g, unsigned weight);
 /** Parks until there is room for `weight`, or nobody inside. 0 or MRP_E_CANCELLED. */
 int gate_enter(struct gate *g, unsigned weight, struct mrp_http *http, struct mrp_error *err)
     MRP_NODISCARD;

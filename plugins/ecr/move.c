@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum {
-    SMALL_BYTES = 128 << 10, /* fetched whole, pushed with one send */
+    SMALL_BYTES = 128 << 10, /* a ring holds it whole: the gate for memory is not asked */
     RING_BYTES = 768 << 10,  /* the engine's pieces are at most 512 KiB */
     MEDIUM_BYTES = 4 << 20,  /* where time goes into round trips more than into bytes */
     MEDIUM_RING = 512 << 10,
@@ -30,10 +30,10 @@ struct move {
     struct feed feed;
     struct target *targets;
     size_t count;
-    void *whole; /* the bytes of a small blob */
     struct ring *ring;
     int attempt;
     bool early;
+    bool ahead; /* this attempt reads the source while the targets are asked */
 };
 
 typedef int (*target_fn)(void *target, struct mrp_error *err);
@@ -96,26 +96,6 @@ static int open_one(void *arg, struct mrp_error *err)
     }
     t->rc = 0;
     return 0;
-}
-
-static int put_whole(void *arg, struct mrp_error *err)
-{
-    struct target *t = arg;
-    struct move *m = t->move;
-    if (t->rc)
-        return 0; /* no session this time */
-    int rc;
-    if (t->end->layout) {
-        rc = layout_put_blob(t->end->layout, m->blob->digest, m->whole, (size_t)m->blob->size, err);
-        if (!rc && t->tally)
-            t->tally->bytes += (uint64_t)m->blob->size;
-    } else {
-        rc = registry_put_blob(t->end->repo, &t->upload, m->blob->digest, m->whole, m->blob->size,
-                               NULL, NULL, t->tally, err);
-    }
-    if (!rc)
-        hub_progress(m->hub, (uint64_t)m->blob->size, 0);
-    return outcome(t, rc, err);
 }
 
 static long give(void *arg, char *buf, size_t len)
@@ -181,15 +161,20 @@ static int put_stream(void *arg, struct mrp_error *err)
 {
     struct target *t = arg;
     struct move *m = t->move;
-    int rc = ring_wait_start(m->ring, err);
+    int rc = m->ahead ? open_one(t, err) : 0;
+    if (rc || t->rc || t->settled) {
+        ring_leave(&t->reader);
+        return rc;
+    }
+    rc = ring_wait_start(m->ring, err);
     if (!rc && !m->ring->started)
         rc = mrp_fail(err, MRP_E_NET, "the source gave nothing");
     if (!rc && t->end->layout) {
         rc = put_file(t, err);
     } else if (!rc) {
         const struct mrp_http_source source = {.read = give, .arg = t, .length = m->blob->size};
-        rc = registry_put_blob(t->end->repo, &t->upload, m->blob->digest, NULL, m->blob->size,
-                               &source, &t->reader.call, t->tally, err);
+        rc = registry_put_blob(t->end->repo, &t->upload, m->blob->digest, &source, &t->reader.call,
+                               t->tally, err);
     }
     ring_leave(&t->reader);
     return outcome(t, rc, err);
@@ -217,7 +202,7 @@ static int feed_stragglers(struct move *m, struct mrp_error *err)
             continue;
         struct ring ring;
         uint64_t from = t->reader.pos;
-        int rc = ring_init(&ring, m->hub->http, RING_BYTES, from, m->blob->size, err);
+        int rc = ring_init(&ring, m->hub->http, RING_BYTES, from, (uint64_t)m->blob->size, err);
         if (rc)
             return rc;
         ring_leave(&t->reader);
@@ -252,11 +237,17 @@ static int feed_all(struct move *m, struct mrp_error *err)
     return rc;
 }
 
+static size_t ring_room(const struct desc *blob)
+{
+    if (blob->size <= SMALL_BYTES)
+        return (size_t)blob->size;
+    return blob->size <= MEDIUM_BYTES ? MEDIUM_RING : RING_BYTES;
+}
+
 static int stream(struct move *m, struct mrp_error *err)
 {
     struct ring ring;
-    size_t room = m->blob->size <= MEDIUM_BYTES ? MEDIUM_RING : RING_BYTES;
-    int rc = ring_init(&ring, m->hub->http, room, 0, (uint64_t)m->blob->size, err);
+    int rc = ring_init(&ring, m->hub->http, ring_room(m->blob), 0, (uint64_t)m->blob->size, err);
     if (rc)
         return rc;
     m->ring = &ring;
@@ -306,57 +297,42 @@ static bool all_settled(const struct move *m)
     return true;
 }
 
-static int transfer(struct move *m, struct mrp_error *err)
+/* What it takes of the gate for memory; 0: nothing. */
+static unsigned weight_of(const struct desc *blob)
 {
-    for (size_t i = 0; i < m->count; i++)
-        m->feed.hash = m->feed.hash || m->targets[i].denied;
-    if (m->blob->size <= SMALL_BYTES || m->blob->data) {
-        int rc = m->whole ? 0 : feed_whole(&m->whole, &m->feed, err);
-        return rc ? rc : each_target(m, put_whole, err);
+    if (blob->size <= SMALL_BYTES)
+        return 0;
+    return blob->size <= MEDIUM_BYTES ? GATE_MEDIUM : GATE_LARGE;
+}
+
+/* Sessions and bytes: one after the other, or at the same time when the blob is likely missing,
+ * which is a round trip less. Nobody waits for memory with the sessions that could be asked for. */
+static int try_once(struct move *m, struct mrp_error *err)
+{
+    struct gate *big = &m->hub->big;
+    unsigned weight = weight_of(m->blob);
+    m->ahead = m->early && !m->attempt && (!weight || gate_try(big, weight));
+    if (!m->ahead) {
+        int rc = each_target(m, open_one, err);
+        if (rc || !any_open(m))
+            return rc;
+        if (weight && (rc = gate_enter(big, weight, m->hub->http, err)))
+            return rc;
     }
-    unsigned weight = m->blob->size <= MEDIUM_BYTES ? GATE_MEDIUM : GATE_LARGE;
-    int rc = gate_enter(&m->hub->big, weight, m->hub->http, err);
-    if (rc)
-        return rc;
-    rc = stream(m, err);
-    gate_leave(&m->hub->big, weight, m->hub->http);
-    return rc;
-}
-
-static int fetch_task(void *arg, struct mrp_error *err)
-{
-    struct move *m = arg;
-    return feed_whole(&m->whole, &m->feed, err);
-}
-
-/* The sessions and the bytes of a small blob at the same time. A read that turns out to be of no
- * use ends with its group. */
-static int open_and_fetch(struct move *m, struct mrp_error *err)
-{
-    mrp_auto(mrp_group_free) struct mrp_group *group = NULL;
-    int rc = mrp_group_new(&group, m->hub->http, 1, err);
-    if (!rc)
-        rc = mrp_group_spawn(group, fetch_task, m, err);
-    if (!rc)
-        rc = each_target(m, open_one, err);
-    if (rc || !any_open(m))
-        return rc;
-    struct mrp_error other = {0};
-    rc = mrp_group_wait(group, &other);
-    if (rc)
-        *err = other;
+    int rc = stream(m, err);
+    if (weight)
+        gate_leave(big, weight, m->hub->http);
     return rc;
 }
 
 static int run(struct move *m, struct mrp_error *err)
 {
     for (;; m->attempt++) {
-        bool fetch = m->early && !m->whole && m->blob->size <= SMALL_BYTES;
-        int rc = fetch ? open_and_fetch(m, err) : each_target(m, open_one, err);
-        if (!rc && any_open(m))
-            rc = transfer(m, err);
+        int rc = try_once(m, err);
         if (rc || all_settled(m))
             return rc;
+        for (size_t i = 0; i < m->count; i++)
+            m->feed.hash = m->feed.hash || m->targets[i].denied;
         int64_t most = (int64_t)FIRST_WAIT_MS << m->attempt;
         rc = mrp_http_sleep(m->hub->http, (int64_t)(mrp_random() % (uint64_t)most) + 20, err);
         if (rc)
@@ -384,6 +360,5 @@ int move_blob(struct hub *hub,
     int rc = run(&m, err);
     for (size_t i = 0; i < count; i++)
         upload_done(&targets[i].upload);
-    free(m.whole);
     return rc;
 }

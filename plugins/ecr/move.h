@@ -23,7 +23,7 @@ struct target {
 
 /**
  * Find out which targets lack the blob and bring it to them, reading the source once. `early`: it
- * is probably missing, so a small one is read while the targets are asked: a round trip less.
+ * is probably missing, so it is read while the targets are asked: a round trip less.
  * @return 0 when every target has its outcome in `rc` and `err`; else the source's failure
  */
 int move_blob(struct hub *hub,

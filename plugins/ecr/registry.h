@@ -45,13 +45,6 @@ int registry_has_blob(bool *out,
                       const char *digest,
                       struct tally *tally,
                       struct mrp_error *err) MRP_NODISCARD;
-/** Whole small blob, checked. Owned. */
-int registry_get_blob(void **out,
-                      struct repo *repo,
-                      const char *digest,
-                      size_t size,
-                      struct tally *tally,
-                      struct mrp_error *err) MRP_NODISCARD;
 
 struct upload {
     bool present; /* nothing to send: it is there, or was mounted */
@@ -69,13 +62,11 @@ int registry_upload(struct upload *out,
                     const char *from,
                     struct tally *tally,
                     struct mrp_error *err) MRP_NODISCARD;
-/** The one PUT that carries the bytes: from memory, or from a source of exactly `size` bytes whose
- * running call is kept in *handle. */
+/** The one PUT that carries the bytes, from a source of known length. The running call is kept in
+ * *handle. */
 int registry_put_blob(struct repo *repo,
                       const struct upload *u,
                       const char *digest,
-                      const void *body,
-                      int64_t size,
                       const struct mrp_http_source *source,
                       struct mrp_http_call **handle,
                       struct tally *tally,

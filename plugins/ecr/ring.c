@@ -12,7 +12,7 @@ int ring_init(struct ring *r,
               struct mrp_error *err)
 {
     *r = (struct ring){.http = http, .cap = cap, .head = from, .size = size};
-    r->buf = malloc(cap);
+    r->buf = malloc(cap + 1); /* never of no bytes */
     return r->buf ? 0 : mrp_fail(err, MRP_E_NOMEM, "transfer buffer");
 }
 
@@ -92,6 +92,14 @@ void ring_leave(struct reader *reader)
     resume_feed(r);
 }
 
+void ring_begin(struct ring *r)
+{
+    if (r->started)
+        return;
+    r->started = true;
+    mrp_waitq_wake(&r->start, r->http);
+}
+
 long ring_put(struct ring *r, const char *data, size_t len)
 {
     if (!slowest(r) || len > r->cap)
@@ -105,10 +113,7 @@ long ring_put(struct ring *r, const char *data, size_t len)
     memcpy(r->buf + at, data, first);
     memcpy(r->buf, data + first, len - first);
     r->head += len;
-    if (!r->started) {
-        r->started = true;
-        mrp_waitq_wake(&r->start, r->http);
-    }
+    ring_begin(r);
     resume_readers(r);
     return (long)len;
 }

@@ -56,6 +56,8 @@ long ring_get(struct reader *reader, char *buf, size_t len);
 long ring_read(struct reader *reader, char *buf, size_t len, struct mrp_error *err);
 /** Parks until the first bytes came or the feed failed. */
 int ring_wait_start(struct ring *r, struct mrp_error *err) MRP_NODISCARD;
+/** Let the readers begin: done by the first bytes, and by the end of a feed that has none. */
+void ring_begin(struct ring *r);
 bool ring_has_readers(const struct ring *r);
 void ring_fail(struct ring *r);
 /** Called now and then: detaches the reader that has held up another `limit` times. */

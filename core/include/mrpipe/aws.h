@@ -76,6 +76,26 @@ MRP_EXPORT int mrp_aws_call(json_t **out,
                             const json_t *input,
                             struct mrp_error *err) MRP_NODISCARD;
 
+/** A call with all that can be said of it. */
+struct mrp_aws_request {
+    const char *service;
+    const char *region;
+    const char *operation;
+    const json_t *input; /* borrowed, may be NULL */
+    /** Each time it is done something new is made, and no client token tells a repetition
+     * (RegisterTaskDefinition): it is sent again only when nothing of it had left or the service
+     * throttled it. The caller finds out what became of it after mrp_aws_is_open. */
+    bool once;
+};
+/** mrp_aws_call, by a request. */
+MRP_EXPORT int mrp_aws_do(json_t **out,
+                          struct mrp_aws *aws,
+                          const struct mrp_aws_request *req,
+                          struct mrp_error *err) MRP_NODISCARD;
+/** True for an error of mrp_aws_do or mrp_aws_call that leaves open whether the work was done: the
+ * answer was lost, or the service failed (HTTP 5xx) or answered what cannot be read. */
+MRP_EXPORT bool mrp_aws_is_open(const struct mrp_error *err);
+
 /** All pages: `each` is called with every answer (borrowed); a non-zero return stops and is
  * returned. `nextToken` of the answer becomes the input's. */
 MRP_EXPORT int mrp_aws_pages(struct mrp_aws *aws,

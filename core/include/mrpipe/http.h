@@ -9,7 +9,7 @@
  * Retries (one table, retry.c): connection errors and 429, 500, 502, 503, 504, AWS throttling
  * codes; full-jitter backoff, Retry-After obeyed; a request with a body source is retried only if
  * the source can rewind; POST only when the table says it is safe (no byte of an answer, or
- * `MRP_HTTP_IDEMPOTENT`).
+ * `MRP_HTTP_IDEMPOTENT`), and never what `MRP_HTTP_ONCE` forbids.
  */
 #ifndef MRPIPE_HTTP_H
 #define MRPIPE_HTTP_H
@@ -90,7 +90,10 @@ enum {
     MRP_HTTP_NO_DECODE = 1u << 4, /* reserved: bodies are never decoded unless MRP_HTTP_DECODE */
     MRP_HTTP_DECODE = 1u << 5,    /* send Accept-Encoding and decode gzip */
     MRP_HTTP_HTTP2 = 1u << 6,     /* allow HTTP/2 (default 1.1: cheaper for bodies) */
-    MRP_HTTP_CLEANUP = 1u << 7    /* undoing something: runs even when the run is being stopped */
+    MRP_HTTP_CLEANUP = 1u << 7,   /* undoing something: runs even when the run is being stopped */
+    /** Must not be done twice: tried again only when nothing was sent or the answer says that it was
+     * throttled. MRP_E_NET, MRP_E_TIMEOUT and answers >= 500 leave open whether it was done. */
+    MRP_HTTP_ONCE = 1u << 8
 };
 
 struct mrp_http_request {
@@ -103,7 +106,8 @@ struct mrp_http_request {
     size_t body_len;
     const struct mrp_http_source *source; /* instead of body */
     const struct mrp_http_sink *sink;     /* NULL: the body is kept in the response */
-    size_t max_body; /* of a kept body; 0: 8 MiB. Longer answers fail with MRP_E_REMOTE */
+    size_t max_body; /* of a kept body; 0: 8 MiB. Longer answers fail with MRP_E_REMOTE. With a
+                        sink: what is expected, for the size of buffers */
     unsigned flags;
     int64_t timeout_ms; /* for the whole call with its retries; 0: none, only the stall limit */
     int64_t stall_ms;   /* no byte for so long: broken; 0: 60 s */
