@@ -45,7 +45,7 @@ struct mrp_http_call {
     int64_t moved_bytes;
     int64_t due_ms; /* of the next try, in CALL_BACKOFF */
     size_t header_bytes;
-    long sent_head; /* bytes of the request that left; known when the try is over */
+    long sent_head;         /* bytes of the request that left; known when the try is over */
     int64_t source_bytes;   /* read from the source */
     int64_t expected_bytes; /* Content-Length of the answer; -1: unknown */
     bool head_done;

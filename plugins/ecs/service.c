@@ -10,7 +10,12 @@
 
 #include <string.h>
 
-enum { POLL_FAILURES = 4 };
+enum {
+    POLL_FAILURES = 4,
+    LOOK_MS = 2000,
+    LOOKS = 3, /* after a lost answer, each after twice the time */
+    SENDS = 3  /* of what must not be done twice, when it turned out not to have been done */
+};
 
 int mrp_service_call(json_t **out,
                      const struct mrp_target *t,
@@ -91,25 +96,58 @@ static int reuse(bool *found, struct mrp_target *t, struct mrp_error *err)
     return MRP_OK;
 }
 
-int mrp_service_register(struct mrp_target *t, struct mrp_error *err)
+/* Which of the two writes is looked for, and what shows that it was done. */
+struct lost {
+    struct mrp_target *t;
+    const char *operation;
+    int (*look)(bool *done, struct lost *lost, struct mrp_error *err);
+    const char *td; /* of UpdateService */
+    bool force;
+    char *id;
+};
+
+/* An answer was lost: was the work done? Looked at more than once, since what ECS shows lags behind
+ * what it did. *err keeps the loss unless it turns out to have been done. */
+static int look_after(bool *done, struct lost *lost, struct mrp_error *err)
 {
-    bool found = false;
-    struct mrp_error lost;
-    mrp_auto(mrp_free_json) json_t *answer = NULL;
-    int rc = reuse(&found, t, err);
-    if (rc || found)
-        return rc;
-    *err = (struct mrp_error){0};
-    rc = mrp_service_call(&answer, t, "RegisterTaskDefinition", json_incref(t->input), err);
-    if (rc == MRP_E_NET || rc == MRP_E_TIMEOUT) {
-        /* it may have been done while the answer was lost: look before a second revision is made */
-        lost = *err;
-        rc = reuse(&found, t, err);
-        if (rc == MRP_OK && found)
-            return MRP_OK;
-        *err = lost;
-        return lost.code;
+    const struct mrp_deployment *run = lost->t->run;
+    int64_t wait = run->o->poll_ms < LOOK_MS ? run->o->poll_ms : LOOK_MS;
+    struct mrp_error failure = *err;
+    *done = false;
+    mrp_log(run->stage, MRP_INFO, "%s in %s: %s; looking whether it was done", lost->operation,
+            lost->t->region, failure.msg);
+    for (int i = 0; i < LOOKS && !*done; i++, wait *= 2) {
+        *err = (struct mrp_error){0};
+        int rc = mrp_http_sleep(run->http, wait, err);
+        if (rc)
+            return rc;
+        if (lost->look(done, lost, err) != MRP_OK)
+            break;
     }
+    *err = *done ? (struct mrp_error){0} : failure;
+    return *done ? MRP_OK : failure.code;
+}
+
+/* An answer that cannot be read tells at least that the work was done: never send that again. */
+static bool may_send_again(const struct mrp_error *err)
+{
+    return err->code != MRP_E_REMOTE || err->upstream != 0;
+}
+
+static int look_for_revision(bool *done, struct lost *lost, struct mrp_error *err)
+{
+    return reuse(done, lost->t, err);
+}
+
+static int send_register(struct mrp_target *t, struct mrp_error *err)
+{
+    mrp_auto(mrp_free_json) json_t *answer = NULL;
+    const struct mrp_aws_request req = {.service = "ecs",
+                                        .region = t->region,
+                                        .operation = "RegisterTaskDefinition",
+                                        .input = t->input,
+                                        .once = true};
+    int rc = mrp_aws_do(&answer, t->run->aws, &req, err);
     if (rc)
         return rc;
     const char *arn = mrp_json_str(mrp_json_obj(answer, "taskDefinition"), "taskDefinitionArn");
@@ -117,8 +155,27 @@ int mrp_service_register(struct mrp_target *t, struct mrp_error *err)
     if (!t->td)
         return mrp_fail(err, MRP_E_REMOTE, "ECS in %s registered a task definition without an ARN",
                         t->region);
-    mrp_change(t->run->stage, "registered %s in %s", mrp_basename(t->td), t->region);
     return MRP_OK;
+}
+
+int mrp_service_register(struct mrp_target *t, struct mrp_error *err)
+{
+    bool done = false;
+    struct lost lost = {.t = t, .operation = "RegisterTaskDefinition", .look = look_for_revision};
+    int rc = reuse(&done, t, err);
+    if (rc || done)
+        return rc;
+    for (int i = 0; i < SENDS; i++) {
+        *err = (struct mrp_error){0};
+        rc = send_register(t, err);
+        if (rc && mrp_aws_is_open(err))
+            rc = look_after(&done, &lost, err);
+        if (rc == MRP_OK || !mrp_aws_is_open(err) || !may_send_again(err))
+            break;
+    }
+    if (rc == MRP_OK)
+        mrp_change(t->run->stage, "registered %s in %s", mrp_basename(t->td), t->region);
+    return rc;
 }
 
 static int primary_id(char **id, const struct mrp_target *t, const json_t *service)
@@ -131,6 +188,20 @@ static int primary_id(char **id, const struct mrp_target *t, const json_t *servi
     return MRP_OK;
 }
 
+static int look_for_deployment(bool *done, struct lost *lost, struct mrp_error *err)
+{
+    const struct mrp_target *t = lost->t;
+    mrp_auto(mrp_free_json) json_t *now = NULL;
+    int rc = mrp_service_describe(&now, t, err);
+    if (rc || !lost->td || !mrp_rollout_same_td(mrp_json_str(now, "taskDefinition"), lost->td))
+        return rc;
+    if ((rc = primary_id(&lost->id, t, now)) != 0)
+        return rc;
+    /* a new deployment of the same revision shows by its id alone */
+    *done = lost->id || !lost->force;
+    return MRP_OK;
+}
+
 int mrp_service_update(char **id,
                        struct mrp_target *t,
                        const char *td,
@@ -139,7 +210,8 @@ int mrp_service_update(char **id,
                        struct mrp_error *err)
 {
     mrp_auto(mrp_free_json) json_t *answer = NULL;
-    json_t *input = json_pack("{s:s, s:s}", "cluster", t->cluster, "service", t->service);
+    mrp_auto(mrp_free_json) json_t *input =
+        json_pack("{s:s, s:s}", "cluster", t->cluster, "service", t->service);
     if (!input)
         return mrp_fail(err, MRP_E_NOMEM, "input of UpdateService");
     if (td)
@@ -148,19 +220,31 @@ int mrp_service_update(char **id,
         json_object_set_new(input, "forceNewDeployment", json_true());
     if (settings && t->settings)
         json_object_update(input, t->settings);
-    int rc = mrp_service_call(&answer, t, "UpdateService", input, err);
-    if (rc == MRP_E_NET || rc == MRP_E_TIMEOUT) {
-        /* done or not? the service tells */
-        struct mrp_error lost = *err;
-        mrp_auto(mrp_free_json) json_t *now = NULL;
-        if (mrp_service_describe(&now, t, err) == MRP_OK && td &&
-            mrp_rollout_same_td(mrp_json_str(now, "taskDefinition"), td))
-            return primary_id(id, t, now);
-        *err = lost;
+    /* without force it says what is wanted, and says it twice without harm */
+    const struct mrp_aws_request req = {.service = "ecs",
+                                        .region = t->region,
+                                        .operation = "UpdateService",
+                                        .input = input,
+                                        .once = force};
+    struct lost lost = {
+        .t = t, .operation = req.operation, .look = look_for_deployment, .td = td, .force = force};
+    int rc = MRP_OK;
+    for (int i = 0; i < (force ? SENDS : 1); i++) {
+        bool done = false;
+        *err = (struct mrp_error){0};
+        rc = mrp_aws_do(&answer, t->run->aws, &req, err);
+        if (rc == MRP_OK)
+            return primary_id(id, t, mrp_json_obj(answer, "service"));
+        if (mrp_aws_is_open(err))
+            rc = look_after(&done, &lost, err);
+        if (done) {
+            *id = lost.id;
+            return MRP_OK;
+        }
+        if (!mrp_aws_is_open(err) || !may_send_again(err))
+            break;
     }
-    if (rc)
-        return rc;
-    return primary_id(id, t, mrp_json_obj(answer, "service"));
+    return rc;
 }
 
 static void tell(const struct mrp_target *t, const struct mrp_rollout *r, int64_t *shown)

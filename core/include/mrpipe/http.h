@@ -91,8 +91,8 @@ enum {
     MRP_HTTP_DECODE = 1u << 5,    /* send Accept-Encoding and decode gzip */
     MRP_HTTP_HTTP2 = 1u << 6,     /* allow HTTP/2 (default 1.1: cheaper for bodies) */
     MRP_HTTP_CLEANUP = 1u << 7,   /* undoing something: runs even when the run is being stopped */
-    /** Must not be done twice: tried again only when nothing was sent or the answer says that it was
-     * throttled. MRP_E_NET, MRP_E_TIMEOUT and answers >= 500 leave open whether it was done. */
+    /** Must not be done twice: tried again only when nothing was sent or the answer says that it
+     * was throttled. MRP_E_NET, MRP_E_TIMEOUT and answers >= 500 leave open whether it was done. */
     MRP_HTTP_ONCE = 1u << 8
 };
 
@@ -131,6 +131,11 @@ MRP_EXPORT void mrp_http_limit_bandwidth(struct mrp_http *http,
                                          uint64_t bytes_per_s); /* 0: none; both directions added */
 MRP_EXPORT void
 mrp_http_limit_connections(struct mrp_http *http, unsigned per_host, unsigned total);
+/** Open connections to the server of `url` until `count` wait for requests (less what its limit
+ * leaves), because as many requests will follow soon: their handshakes run while something else is
+ * waited for. Only for a server that has answered this engine before; else, and on failure, nothing
+ * happens. Does not block. */
+MRP_EXPORT void mrp_http_warm(struct mrp_http *http, const char *url, unsigned count);
 
 /** Send and wait. 0 for every answer, whatever its status; MRP_E_NET, MRP_E_TIMEOUT,
  * MRP_E_CANCELLED, MRP_E_REMOTE (malformed). `resp` must be zeroed; free it with

@@ -270,6 +270,42 @@ def test_faults(host, regions, cloud, pair, fault):
     host("deploy", options(pair)).ok("unchanged")
 
 
+@pytest.mark.parametrize(("fault", "sent"), [
+    ({"effect": "lost-answer", "count": 1}, 1),
+    ({"effect": "cut-answer", "bytes": 20, "count": 1}, 1),
+    ({"effect": "throttle", "count": 2}, 3),
+    ({"effect": "cut-request", "bytes": 100, "count": 1}, 2),
+    ({"effect": "status", "status": 500, "count": 1}, 2),
+])  # fmt: skip
+def test_a_revision_is_registered_once(host, regions, cloud, pair, fault, sent):
+    cloud.fault(service="ecs", action="RegisterTaskDefinition", region=SECONDARY, **fault)
+    done = host("deploy", options(pair)).ok("changed")
+    assert writes(cloud).count((SECONDARY, "RegisterTaskDefinition")) == sent
+    assert [len(region.revisions(pair)) for region in regions] == [2, 2]
+    assert len([text for text in done.changes if text.startswith("registered")]) == 2
+    assert regions[1].running(pair)["web"] == "public.example/app:2"
+
+
+def test_a_revision_that_cannot_be_registered(host, regions, cloud, pair):
+    cloud.fault(service="ecs", action="RegisterTaskDefinition", effect="status", status=500)
+    done = host("deploy", options(pair))
+    assert (done.code, "RegisterTaskDefinition" in done.message) == ("remote", True), done.message
+    assert [action for _, action in writes(cloud)] == ["RegisterTaskDefinition"] * 3
+    assert not any(text.startswith("registered") for text in done.changes)
+
+
+@pytest.mark.parametrize(("effect", "sent"), [("lost-answer", 1), ("cut-request", 2), ("throttle", 2)])
+def test_a_forced_deployment_is_started_once(host, regions, cloud, pair, effect, sent):
+    old = regions[1].service(pair)["deployments"][0]["id"]
+    cloud.rollout(service=pair, region=SECONDARY, mode="complete", polls=2)
+    cloud.fault(service="ecs", action="UpdateService", region=SECONDARY, effect=effect, count=1)
+    done = host("deploy", options(pair, "public.example/app:1", force=True)).ok("changed")
+    assert writes(cloud) == [(SECONDARY, "UpdateService")] * sent + [(PRIMARY, "UpdateService")]
+    assert done.outputs["regions"][SECONDARY]["deployment"] not in (None, old)
+    events = [event["message"] for event in regions[1].service(pair)["events"]]
+    assert len([text for text in events if "deployment started" in text]) == 2, "the service's first one, and ours"
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [

@@ -47,6 +47,8 @@ static void json_service(struct hit *hit, const char *operation)
                "{\"__type\":\"ThrottlingException\",\"message\":\"Rate exceeded\"}");
     } else if (mrp_ends(operation, ".Broken") && n < 1) {
         answer(hit, 500, "", "{\"__type\":\"ServerException\"}");
+    } else if (mrp_ends(operation, ".Lost") && n < 1) {
+        answer_reset(hit);
     } else if (mrp_ends(operation, ".Skewed") && n < 1) {
         answer(hit, 400, "Date: Sun, 06 Nov 2044 08:49:37 GMT\r\n",
                "{\"__type\":\"InvalidSignatureException\",\"message\":\"Signature expired: x\"}");
@@ -193,6 +195,43 @@ static void repeated(void **state)
     aws->skew_ms = 0;
 }
 
+static int call_once(const char *operation)
+{
+    const struct mrp_aws_request req = {
+        .service = "ecs", .region = "eu-west-1", .operation = operation, .once = true};
+    err = (struct mrp_error){0};
+    atomic_store(&count, 0);
+    mrp_auto(mrp_free_json) json_t *out = NULL;
+    return mrp_aws_do(&out, aws, &req, &err);
+}
+
+static void once(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *operation;
+        int rc;
+        unsigned sent;
+        bool open;
+    } cases[] = {
+        {"Lost", MRP_E_NET, 1, true},
+        {"Broken", MRP_E_REMOTE, 1, true},
+        {"Busy", 0, 3, false},
+        {"Skewed", 0, 2, false},
+        {"Missing", MRP_E_NOTFOUND, 1, false},
+        {"Denied", MRP_E_AUTH, 1, false},
+        {"Bad", MRP_E_REMOTE, 1, true},
+    };
+    for (size_t i = 0; i < MRP_COUNT(cases); i++) {
+        assert_int_equal(call_once(cases[i].operation), cases[i].rc);
+        assert_int_equal(atomic_load(&count), cases[i].sent);
+        assert_int_equal(mrp_aws_is_open(&err), cases[i].open);
+    }
+    aws->skew_ms = 0;
+    assert_int_equal(call(NULL, "ecs", "Lost", NULL), 0);
+    assert_int_equal(atomic_load(&count), 2);
+}
+
 static void query_calls(void **state)
 {
     (void)state;
@@ -304,9 +343,9 @@ static int stop_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(json_calls),  cmocka_unit_test(errors),     cmocka_unit_test(repeated),
-        cmocka_unit_test(query_calls), cmocka_unit_test(rest_calls), cmocka_unit_test(pages),
-        cmocka_unit_test(in_tasks),
+        cmocka_unit_test(json_calls), cmocka_unit_test(errors),      cmocka_unit_test(repeated),
+        cmocka_unit_test(once),       cmocka_unit_test(query_calls), cmocka_unit_test(rest_calls),
+        cmocka_unit_test(pages),      cmocka_unit_test(in_tasks),
     };
     return cmocka_run_group_tests(tests, start_all, stop_all);
 }

@@ -346,6 +346,10 @@ static void retries(void **state)
         {"POST", "/fail/reset", 0, 200, 3},
         {"POST", "/fail/500", 0, 500, 1},
         {"GET", "/fail/500", MRP_HTTP_NO_RETRY, 500, 1},
+        {"POST", "/fail/429", MRP_HTTP_ONCE, 200, 2},
+        {"POST", "/fail/400", MRP_HTTP_ONCE, 200, 3},
+        {"POST", "/fail/503", MRP_HTTP_ONCE, 503, 1},
+        {"POST", "/fail/500", MRP_HTTP_ONCE, 500, 1},
     };
     for (size_t i = 0; i < MRP_COUNT(cases); i++) {
         int rc = go((struct ask){.method = cases[i].method,
@@ -368,6 +372,35 @@ static void retries(void **state)
     assert_int_equal(resp.tries, 2);
     assert_int_equal(go((struct ask){.method = "POST", .path = "/fail/cut"}), MRP_E_NET);
     assert_int_equal(go((struct ask){.path = "/fail/garbage", .retries = 1}), MRP_E_NET);
+}
+
+/* On a connection that is used again curl would send a second time by itself. */
+static void once(void **state)
+{
+    (void)state;
+    mrp_auto(mrp_http_free) struct mrp_http *http = NULL;
+    mrp_auto(mrp_free_str) char *plain_url = mrp_strf("%s/end", server_url(first));
+    mrp_auto(mrp_free_str) char *reset_url = mrp_strf("%s/fail/reset", server_url(first));
+    assert_int_equal(mrp_http_new(&http, NULL, &err), 0);
+    for (unsigned flags = 0; flags <= MRP_HTTP_ONCE; flags += MRP_HTTP_ONCE) {
+        struct mrp_http_request before = {.url = plain_url};
+        struct mrp_http_request req = {.method = "POST", .url = reset_url, .flags = flags};
+        mrp_http_response_done(&resp);
+        assert_int_equal(mrp_http_do(&resp, http, &before, &err), 0);
+        mrp_http_response_done(&resp);
+        atomic_store(&count, 0);
+        unsigned hits = server_hits(first);
+        assert_int_equal(mrp_http_do(&resp, http, &req, &err), flags ? MRP_E_NET : 0);
+        assert_int_equal(server_hits(first) - hits, flags ? 1 : 3);
+    }
+    /* nothing was sent, so nothing can have been done */
+    mrp_auto(mrp_http_free) struct mrp_http *other = NULL;
+    assert_int_equal(mrp_http_new(&other, NULL, &err), 0);
+    struct mrp_http_request refused = {
+        .method = "POST", .url = "http://127.0.0.1:1/", .flags = MRP_HTTP_ONCE, .retries = 2};
+    mrp_http_response_done(&resp);
+    assert_int_equal(mrp_http_do(&resp, other, &refused, &err), MRP_E_NET);
+    assert_int_equal(resp.tries, 3);
 }
 
 static void bounds(void **state)
@@ -491,12 +524,19 @@ static int stop_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain),        cmocka_unit_test(statuses),
-        cmocka_unit_test(bad_requests), cmocka_unit_test(follow),
-        cmocka_unit_test(strangers),    cmocka_unit_test(refused_redirects),
-        cmocka_unit_test(retries),      cmocka_unit_test(bounds),
-        cmocka_unit_test(decoding),     cmocka_unit_test(limits_of_time),
-        cmocka_unit_test(cancelled),    cmocka_unit_test(connections_are_kept),
+        cmocka_unit_test(plain),
+        cmocka_unit_test(statuses),
+        cmocka_unit_test(bad_requests),
+        cmocka_unit_test(follow),
+        cmocka_unit_test(strangers),
+        cmocka_unit_test(refused_redirects),
+        cmocka_unit_test(retries),
+        cmocka_unit_test(once),
+        cmocka_unit_test(bounds),
+        cmocka_unit_test(decoding),
+        cmocka_unit_test(limits_of_time),
+        cmocka_unit_test(cancelled),
+        cmocka_unit_test(connections_are_kept),
     };
     return cmocka_run_group_tests(tests, start_all, stop_all);
 }

@@ -29,6 +29,29 @@ static void classes(void **state)
     assert_int_equal(retry_class_of(CURLE_WRITE_ERROR, 200, ""), RETRY_NO);
 }
 
+static void once(void **state)
+{
+    (void)state;
+    static const struct {
+        enum retry_class kind, want;
+        int status;
+        const char *code;
+    } cases[] = {
+        {RETRY_THROTTLE, RETRY_THROTTLE, 429, ""},
+        {RETRY_THROTTLE, RETRY_THROTTLE, 400, "ThrottlingException"},
+        {RETRY_THROTTLE, RETRY_THROTTLE, 503, "SlowDown"},
+        {RETRY_THROTTLE, RETRY_TRANSIENT, 503,
+         ""}, /* a gateway that lost its backend says so too */
+        {RETRY_THROTTLE, RETRY_TRANSIENT, 503, "Other"},
+        {RETRY_TRANSIENT, RETRY_TRANSIENT, 500, "InternalFailure"},
+        {RETRY_CONNECT, RETRY_CONNECT, 0, ""},
+        {RETRY_NO, RETRY_NO, 400, "ClientException"},
+    };
+    for (size_t i = 0; i < MRP_COUNT(cases); i++)
+        assert_int_equal(retry_class_once(cases[i].kind, cases[i].status, cases[i].code),
+                         cases[i].want);
+}
+
 static void limits(void **state)
 {
     (void)state;
@@ -158,8 +181,9 @@ static void bandwidth(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(classes), cmocka_unit_test(limits), cmocka_unit_test(retry_after),
-        cmocka_unit_test(window),  cmocka_unit_test(rate),   cmocka_unit_test(bandwidth),
+        cmocka_unit_test(classes),     cmocka_unit_test(once),   cmocka_unit_test(limits),
+        cmocka_unit_test(retry_after), cmocka_unit_test(window), cmocka_unit_test(rate),
+        cmocka_unit_test(bandwidth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
