@@ -181,6 +181,18 @@ void mrp_group_free(struct mrp_group **group)
     *group = NULL;
 }
 
+int mrp_group_finish(struct mrp_group **group, int rc, struct mrp_error *err)
+{
+    struct mrp_error first = {0};
+    int ended = *group ? mrp_group_wait(*group, &first) : 0;
+    mrp_group_free(group);
+    if (!ended || (rc && rc != MRP_E_CANCELLED))
+        return rc;
+    if (err)
+        *err = first;
+    return ended;
+}
+
 int mrp_waitq_wait(struct mrp_waitq *q, struct mrp_http *http, struct mrp_error *err)
 {
     struct waiter *list = q->first;

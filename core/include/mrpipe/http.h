@@ -193,6 +193,11 @@ MRP_EXPORT int mrp_group_wait(struct mrp_group *group, struct mrp_error *err);
 MRP_EXPORT void mrp_group_stop_on_error(struct mrp_group *group);
 MRP_EXPORT void mrp_group_limit(struct mrp_group *group, unsigned limit);
 MRP_EXPORT void mrp_group_free(struct mrp_group **group); /* cancels and waits */
+/** The end of every use: wait for all tasks and free the group (*group may be NULL). `rc` and err
+ * are what the starter has met itself: that stays the result, unless it is 0 or only says that the
+ * group was stopped; then it is the first failure of a task. */
+MRP_EXPORT int
+mrp_group_finish(struct mrp_group **group, int rc, struct mrp_error *err) MRP_NODISCARD;
 
 /** A place where tasks wait for a condition: wait parks (outside a task: runs the loop) until a
  * wake; callable from source and sink callbacks: wake. */

@@ -102,6 +102,33 @@ static void first_failure(void **state)
     assert_int_equal(c.running, 0);
 }
 
+/* The starter's own failure stays; a task's takes the place of success and of "stopped". */
+static void finish(void **state)
+{
+    (void)state;
+    struct mrp_group *group = NULL;
+    assert_int_equal(mrp_group_finish(&group, 0, &err), 0);
+    assert_int_equal(mrp_group_finish(&group, MRP_E_IO, &err), MRP_E_IO);
+    const int begins[] = {0, MRP_E_CANCELLED, MRP_E_CONFIG};
+    const int ends[] = {MRP_E_REMOTE, MRP_E_REMOTE, MRP_E_CONFIG};
+    for (size_t i = 0; i < 3; i++) {
+        struct counter c = {.fail_at = 3};
+        assert_int_equal(mrp_group_new(&group, http, 4, &err), 0);
+        for (int n = 0; n < 10; n++)
+            assert_int_equal(mrp_group_spawn(group, ask, &c, &err), 0);
+        mrp_fail(&err, MRP_E_CONFIG, "own");
+        assert_int_equal(mrp_group_finish(&group, begins[i], &err), ends[i]);
+        assert_string_equal(err.msg, i == 2 ? "own" : "task 3 fails");
+        assert_int_equal(c.ended, 10);
+        assert_null(group);
+    }
+    struct counter good = {.fail_at = -1};
+    assert_int_equal(mrp_group_new(&group, http, 0, &err), 0);
+    assert_int_equal(mrp_group_spawn(group, ask, &good, &err), 0);
+    assert_int_equal(mrp_group_finish(&group, 0, &err), 0);
+    assert_int_equal(good.ended, 1);
+}
+
 struct nest {
     struct counter *counter;
     int depth;
@@ -401,6 +428,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many),
         cmocka_unit_test(first_failure),
+        cmocka_unit_test(finish),
         cmocka_unit_test(nesting),
         cmocka_unit_test(a_stop_reaches_the_children),
         cmocka_unit_test(freeing_ends_them),
