@@ -64,9 +64,18 @@ static void add_used(struct findings *f, const json_t *j)
                                                 .version = mrp_strdup(mrp_json_str(j, "version"))};
 }
 
-/* Where a problem stands in the file. */
-static struct mrp_mark place(const struct findings *f, const json_t *j)
+static struct mrp_mark env_mark(const struct mrp_pairs *env, const char *name)
 {
+    for (size_t i = 0; i < env->count; i++)
+        if (mrp_streq(env->list[i].name, name))
+            return env->list[i].mark;
+    return (struct mrp_mark){0};
+}
+
+/* Where a problem stands in the file; *exact: at the very text that a column counts in. */
+static struct mrp_mark place(bool *exact, const struct findings *f, const json_t *j)
+{
+    *exact = false;
     int64_t index = mrp_json_int(j, "node", -1);
     if (index < 0 || (size_t)index >= f->plan->count)
         return (struct mrp_mark){0};
@@ -79,6 +88,9 @@ static struct mrp_mark place(const struct findings *f, const json_t *j)
         mark = s->condition_mark;
     else if (mrp_streq(part, "uses"))
         mark = s->uses_mark;
+    *exact = mark.line != 0;
+    if (mrp_streq(part, "env"))
+        mark = env_mark(&s->env, at); /* of the name */
     if (!mark.line && mrp_streq(part, "with"))
         mark = s->with.mark;
     return mark.line ? mark : s->mark;
@@ -86,19 +98,20 @@ static struct mrp_mark place(const struct findings *f, const json_t *j)
 
 static void add_problem(struct findings *f, const json_t *j)
 {
-    struct mrp_mark mark = place(f, j);
+    bool exact;
+    struct mrp_mark mark = place(&exact, f, j);
     const char *message = mrp_json_str(j, "message");
     if (mrp_json_bool(j, "plugin-failure", false))
         f->used->failed = true;
+    int col = (int)mrp_json_int(j, "column", 0);
+    if (exact && col > 1 && col < 100000)
+        mark.col += col - 1;
     /* Copies of a fanned-out stage stand at the same place: one diagnostic is enough. */
     for (size_t i = 0; i < f->diags->count; i++) {
         const struct mrp_diag *d = &f->diags->list[i];
         if (d->mark.line == mark.line && d->mark.col == mark.col && mrp_streq(d->message, message))
             return;
     }
-    int col = (int)mrp_json_int(j, "column", 0);
-    if (col > 1 && col < 100000)
-        mark.col += col - 1;
     mrp_spec_stage_problem(f->diags, f->spec, mrp_json_bool(j, "warning", false), mark,
                            (int)mrp_json_int(j, "width", 1), mrp_json_str(j, "hint"), "%s",
                            message ? message : "unknown problem");

@@ -218,6 +218,21 @@ static void bad_expression(struct checker *c,
     say(c, j);
 }
 
+/* True if a value can be seen to be wrong before it is known. */
+static bool wrong_literals(struct checker *c,
+                           const char *part,
+                           const char *key,
+                           const json_t *value,
+                           const struct mrp_scope *scope)
+{
+    mrp_auto(mrp_free_str) char *bad = NULL;
+    struct mrp_error why = {0};
+    if (mrp_expr_literals(value, scope, &bad, &why) == 0)
+        return false;
+    bad_expression(c, part, key, bad, &why);
+    return true;
+}
+
 /* What of `with:` is known now; the rest is remembered as deferred. */
 static json_t *fill_known(struct checker *c, const json_t *with, const struct mrp_scope *scope)
 {
@@ -228,12 +243,16 @@ static json_t *fill_known(struct checker *c, const json_t *with, const struct mr
         mrp_auto(mrp_free_str) char *bad = NULL;
         json_t *value = NULL;
         struct mrp_error why = {0};
-        int rc = mrp_expr_fill(&value, json_object_iter_value(iter), scope, &bad, &why);
-        if (!rc) {
+        const json_t *in = json_object_iter_value(iter);
+        int rc = mrp_expr_fill(&value, in, scope, &bad, &why);
+        if (!rc && !wrong_literals(c, "with", key, in, scope)) {
             mrp_json_put(known, key, value);
             continue;
         }
-        if (rc != MRP_E_CANCELLED)
+        json_decref(value);
+        if (rc == MRP_E_CANCELLED)
+            (void)wrong_literals(c, "with", key, in, scope);
+        else if (rc)
             bad_expression(c, "with", key, bad, &why);
         if (c->action && !in_table(c->action->options, key))
             json_object_set_new(known, key, json_null()); /* its name is wrong as well */
@@ -309,14 +328,30 @@ static int on_name(void *arg, const char *path, const char *name, int offset, st
     return 0;
 }
 
-static void
-check_text(struct checker *c, const char *part, const char *text, const struct mrp_scope *scope)
+static void check_text(struct checker *c,
+                       const char *part,
+                       const char *key,
+                       const char *text,
+                       const struct mrp_scope *scope)
 {
     struct mrp_error why = {0};
     mrp_auto(mrp_free_json) json_t *in = text ? json_string(text) : NULL, *value = NULL;
     int rc = in ? mrp_expr_fill(&value, in, scope, NULL, &why) : 0;
     if (rc && rc != MRP_E_CANCELLED)
-        bad_expression(c, part, part, NULL, &why);
+        bad_expression(c, part, key, NULL, &why);
+    else if (in)
+        (void)wrong_literals(c, part, key, in, scope);
+}
+
+static void check_condition(struct checker *c, const char *text, const struct mrp_scope *scope)
+{
+    struct mrp_error why = {0};
+    bool yes;
+    int rc = text ? mrp_expr_test(&yes, text, scope, &why) : 0;
+    if (text && (!rc || rc == MRP_E_CANCELLED))
+        rc = mrp_expr_condition_literals(text, scope, &why);
+    if (rc)
+        bad_expression(c, "if", "if", NULL, &why);
 }
 
 static void check_node(struct checker *c, size_t index)
@@ -326,7 +361,6 @@ static void check_node(struct checker *c, size_t index)
     struct mrp_scope scope = mrp_names_scope(&of);
     struct reference ref = {c, "with"};
     struct mrp_error why = {0};
-    bool yes;
     c->node = index;
     c->problem = false;
     mrp_free_strv(&c->deferred);
@@ -339,12 +373,10 @@ static void check_node(struct checker *c, size_t index)
     mrp_auto(mrp_free_json) json_t *known = fill_known(c, node->spec->with.json, &scope);
     if (c->action)
         try_options(c, known);
-    int rc = node->spec->condition ? mrp_expr_test(&yes, node->spec->condition, &scope, &why) : 0;
-    if (rc && rc != MRP_E_CANCELLED)
-        say(c, problem(c, "if", NULL, why.msg, why.hint));
-    check_text(c, "role-arn", node->spec->role_arn, &scope);
+    check_condition(c, node->spec->condition, &scope);
+    check_text(c, "role-arn", "role-arn", node->spec->role_arn, &scope);
     for (size_t i = 0; i < node->spec->env.count; i++)
-        check_text(c, "env", node->spec->env.list[i].value, &scope);
+        check_text(c, "env", node->spec->env.list[i].name, node->spec->env.list[i].value, &scope);
 }
 
 void mrp_check_child(const struct mrp_check_job *job, int fd)

@@ -245,11 +245,10 @@ tree_uses(const struct mrp_expr *e, mrp_expr_use_fn use, void *arg, struct mrp_e
 {
     int rc = 0;
     if (e->op == MRP_EXPR_NAME) {
-        rc = use(arg, e->text, e->offset, err);
+        rc = use(arg, e->text, e, err);
     } else if (e->op == MRP_EXPR_CALL) {
         mrp_auto(mrp_free_str) char *name = mrp_strf("%s()", e->text);
-        rc = name ? use(arg, name, e->offset, err)
-                  : mrp_fail(err, MRP_E_NOMEM, "read an expression");
+        rc = name ? use(arg, name, e, err) : mrp_fail(err, MRP_E_NOMEM, "read an expression");
     }
     for (size_t i = 0; i < e->arg_count && !rc; i++)
         rc = tree_uses(e->arg[i], use, arg, err);
@@ -281,17 +280,19 @@ int mrp_expr_condition_uses(const char *text, mrp_expr_use_fn use, void *arg, st
 struct names {
     int (*each)(void *arg, const char *path, const char *name, int offset, struct mrp_error *err);
     void *arg;
+    const struct mrp_scope *scope; /* of mrp_expr_literals */
+    mrp_expr_use_fn use;
     const char *text;
     struct mrp_buf path;
     int depth;
 };
 
-static int on_use(void *arg, const char *name, size_t offset, struct mrp_error *err)
+static int on_use(void *arg, const char *name, const struct mrp_expr *e, struct mrp_error *err)
 {
     struct names *n = arg;
-    if (mrp_ends(name, "()"))
+    if (e->op == MRP_EXPR_CALL)
         return 0;
-    struct mrp_error where = {.upstream = (long)offset + 1};
+    struct mrp_error where = {.upstream = (long)e->offset + 1};
     bytes_to_chars(n->text, &where);
     return n->each(n->arg, mrp_buf_str(&n->path), name, (int)where.upstream, err);
 }
@@ -305,14 +306,15 @@ static int value_names(const json_t *value, struct names *n, struct mrp_error *e
     n->depth++;
     if (json_is_string(value)) {
         n->text = json_string_value(value);
-        rc = mrp_expr_uses(n->text, on_use, n, err);
+        rc = mrp_expr_uses(n->text, n->use, n, err);
         if (rc)
             bytes_to_chars(n->text, err);
     } else if (json_is_array(value)) {
         for (size_t i = 0; i < json_array_size(value) && !rc; i++) {
             mrp_buf_addf(&n->path, "[%zu]", i);
             rc = value_names(json_array_get(value, i), n, err);
-            cut(&n->path, len);
+            if (!rc) /* else it says where */
+                cut(&n->path, len);
         }
     } else if (json_is_object(value)) {
         json_t *source = (json_t *)(uintptr_t)value;
@@ -320,7 +322,8 @@ static int value_names(const json_t *value, struct names *n, struct mrp_error *e
              it = json_object_iter_next(source, it)) {
             mrp_buf_addf(&n->path, len ? ".%s" : "%s", json_object_iter_key(it));
             rc = value_names(json_object_iter_value(it), n, err);
-            cut(&n->path, len);
+            if (!rc)
+                cut(&n->path, len);
         }
     }
     n->depth--;
@@ -333,10 +336,48 @@ int mrp_expr_names(
     void *arg,
     struct mrp_error *err)
 {
-    struct names n = {.each = each, .arg = arg, .path = MRP_BUF_INIT(65536)};
+    struct names n = {.each = each, .arg = arg, .use = on_use, .path = MRP_BUF_INIT(65536)};
     if (err)
         err->upstream = 0;
     int rc = value_names(value, &n, err);
     mrp_buf_done(&n.path);
+    return rc;
+}
+
+/* ---- literals ---- */
+
+static int
+on_literal_use(void *arg, const char *name, const struct mrp_expr *e, struct mrp_error *err)
+{
+    const struct names *n = arg;
+    (void)name;
+    return mrp_expr_check_literals(e, n->scope, err);
+}
+
+int mrp_expr_literals(const json_t *value,
+                      const struct mrp_scope *scope,
+                      char **bad_path,
+                      struct mrp_error *err)
+{
+    struct names n = {.scope = scope, .use = on_literal_use, .path = MRP_BUF_INIT(65536)};
+    if (err)
+        err->upstream = 0;
+    int rc = value_names(value, &n, err);
+    if (rc && bad_path)
+        *bad_path = mrp_buf_take(&n.path);
+    mrp_buf_done(&n.path);
+    return rc;
+}
+
+int mrp_expr_condition_literals(const char *text,
+                                const struct mrp_scope *scope,
+                                struct mrp_error *err)
+{
+    struct names n = {.scope = scope};
+    if (err)
+        err->upstream = 0;
+    int rc = mrp_expr_condition_uses(text, on_literal_use, &n, err);
+    if (rc)
+        bytes_to_chars(text, err);
     return rc;
 }

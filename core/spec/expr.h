@@ -36,6 +36,18 @@ int mrp_expr_fill(json_t **out,
 int mrp_expr_test(bool *out, const char *text, const struct mrp_scope *scope, struct mrp_error *err)
     MRP_NODISCARD;
 
+/** What can be seen before any value is known, in every branch: a literal path that leaves the work
+ * directory, a literal that its function refuses. MRP_E_CONFIG as of mrp_expr_fill. Syntax errors
+ * too. */
+int mrp_expr_literals(const json_t *value,
+                      const struct mrp_scope *scope,
+                      char **bad_path,
+                      struct mrp_error *err) MRP_NODISCARD;
+/** The same for a condition. */
+int mrp_expr_condition_literals(const char *text,
+                                const struct mrp_scope *scope,
+                                struct mrp_error *err) MRP_NODISCARD;
+
 /** Call `each` for every name that the value's expressions use ("stages.images.outputs.images",
  * "env.X"), with the offset in its string. Syntax errors: MRP_E_CONFIG. */
 int mrp_expr_names(

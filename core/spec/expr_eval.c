@@ -194,11 +194,16 @@ static int do_default(json_t **out,
     return 0;
 }
 
+static int nothing_to_replace(struct mrp_error *err)
+{
+    return mrp_fail(err, MRP_E_CONFIG, "replace: the text to look for is empty");
+}
+
 static int do_replace(json_t **out, char *const *text, struct mrp_error *err)
 {
     size_t n = strlen(text[1]);
     if (!n)
-        return mrp_fail(err, MRP_E_CONFIG, "replace: the text to look for is empty");
+        return nothing_to_replace(err);
     mrp_auto(mrp_buf_done) struct mrp_buf buf = MRP_BUF_INIT(TEXT_MAX);
     const char *p = text[0];
     for (const char *hit; (hit = strstr(p, text[1])) && !buf.failed; p = hit + n) {
@@ -266,8 +271,30 @@ static int eval_call(json_t **out,
             return blame(err, e->arg[i], rc);
     }
     char *const text[MRP_EXPR_ARGS] = {a, b, c};
-    int rc = call(out, e, text, scope, err);
+    int rc = 0;
+    if (mrp_expr_is_file_function(e->text) && (rc = mrp_expr_file_path(e->text, a, scope, err)))
+        return blame(err, e->arg[0], rc);
+    rc = call(out, e, text, scope, err);
     return rc ? blame(err, e, rc) : 0;
+}
+
+int mrp_expr_check_literals(const struct mrp_expr *e,
+                            const struct mrp_scope *scope,
+                            struct mrp_error *err)
+{
+    if (e->op != MRP_EXPR_CALL)
+        return 0;
+    bool file = mrp_expr_is_file_function(e->text), looks = !strcmp(e->text, "replace");
+    const struct mrp_expr *arg = file ? e->arg[0] : looks ? e->arg[1] : NULL;
+    mrp_auto(mrp_free_str) char *text = NULL;
+    if (!arg || arg->op != MRP_EXPR_LITERAL)
+        return 0;
+    int rc = text_of(&text, arg->value, err);
+    if (rc)
+        return blame(err, arg, rc);
+    if (file)
+        return (rc = mrp_expr_file_path(e->text, text, scope, err)) ? blame(err, arg, rc) : 0;
+    return *text ? 0 : blame(err, arg, nothing_to_replace(err));
 }
 
 int mrp_expr_eval(json_t **out,

@@ -17,6 +17,18 @@ int mrp_expr_add_text(struct mrp_buf *buf, const json_t *value, struct mrp_error
 /** What a condition takes as true: all but false, null, 0, "" and "false". */
 bool mrp_expr_true(const json_t *value);
 
+/** Whether a call's literal arguments can be right, without evaluating anything. 0 or MRP_E_CONFIG
+ * with the culprit's offset. */
+int mrp_expr_check_literals(const struct mrp_expr *e,
+                            const struct mrp_scope *scope,
+                            struct mrp_error *err) MRP_NODISCARD;
+/** True for the functions of files. */
+bool mrp_expr_is_file_function(const char *name);
+/** Whether the path, as text, stays inside the work directory. 0 or MRP_E_CONFIG. */
+int mrp_expr_file_path(const char *name,
+                       const char *path,
+                       const struct mrp_scope *scope,
+                       struct mrp_error *err) MRP_NODISCARD;
 /** The functions of files: imagedefinitions(path) and file(path). */
 int mrp_expr_file_function(json_t **out,
                            const char *name,

@@ -46,6 +46,40 @@ static int whole_text(json_t **out, const char *text, size_t len, struct mrp_err
     return *out ? 0 : mrp_fail(err, MRP_E_CONFIG, "the file is not UTF-8 text");
 }
 
+bool mrp_expr_is_file_function(const char *name)
+{
+    return !strcmp(name, "file") || !strcmp(name, "imagedefinitions");
+}
+
+/* The root must be absolute for a check to mean anything. */
+static int real_root(char **out, const struct mrp_scope *scope, struct mrp_error *err)
+{
+    const char *dir = scope->workdir ? scope->workdir : ".";
+    *out = realpath(dir, NULL);
+    return *out ? 0 : mrp_fail_errno(err, "open %s", dir);
+}
+
+int mrp_expr_file_path(const char *name,
+                       const char *path,
+                       const struct mrp_scope *scope,
+                       struct mrp_error *err)
+{
+    mrp_auto(mrp_free_str) char *root = NULL;
+    int rc = real_root(&root, scope, err);
+    if (rc)
+        return rc;
+    mrp_auto(mrp_free_str) char *full = mrp_path_join(root, path);
+    if (!full)
+        return mrp_fail(err, MRP_E_NOMEM, "%s: path %s", name, path);
+    size_t n = strcmp(root, "/") == 0 ? 0 : strlen(root);
+    if (!strcmp(full, root))
+        return mrp_fail(err, MRP_E_CONFIG, "%s: `%s` names no file", name, path);
+    if (strncmp(full, root, n) == 0 && full[n] == '/')
+        return 0;
+    mrp_fail(err, MRP_E_CONFIG, "%s: path %s leaves %s", name, path, root);
+    return mrp_hint(err, "the path counts from the source folder");
+}
+
 int mrp_expr_file_function(json_t **out,
                            const char *name,
                            const char *path,
@@ -58,11 +92,10 @@ int mrp_expr_file_function(json_t **out,
     mrp_auto(mrp_free_str) char *text = NULL;
     mrp_auto(mrp_free_json) json_t *json = NULL;
     size_t len = 0;
-    /* The root must be absolute for the check to mean anything. */
-    mrp_auto(mrp_free_str) char *root = realpath(scope->workdir ? scope->workdir : ".", NULL);
-    if (!root)
-        return mrp_fail_errno(err, "open %s", scope->workdir ? scope->workdir : ".");
-    int rc = mrp_path_inside(&full, root, path, err);
+    mrp_auto(mrp_free_str) char *root = NULL;
+    int rc = real_root(&root, scope, err);
+    if (!rc)
+        rc = mrp_path_inside(&full, root, path, err);
     if (!rc)
         rc = mrp_file_read(&text, &len, full, FILE_MAX, err);
     if (rc) {

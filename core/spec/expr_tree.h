@@ -43,8 +43,12 @@ int mrp_expr_parse(struct mrp_expr **out,
                    struct mrp_error *err) MRP_NODISCARD;
 void mrp_expr_free(struct mrp_expr **expr);
 
-/** What an expression or template uses. `name` with parentheses is a function: "file()". */
-typedef int (*mrp_expr_use_fn)(void *arg, const char *name, size_t offset, struct mrp_error *err);
+/** What an expression or template uses. `name` with parentheses is a function: "file()"; `e` is
+ * where it stands. */
+typedef int (*mrp_expr_use_fn)(void *arg,
+                               const char *name,
+                               const struct mrp_expr *e,
+                               struct mrp_error *err);
 /** Call `use` for every name and function of a text with templates. Syntax errors: MRP_E_CONFIG. */
 int mrp_expr_uses(const char *text, mrp_expr_use_fn use, void *arg, struct mrp_error *err);
 /** The same for a condition, which may stand without `${{ }}`. */

@@ -138,11 +138,12 @@ static void use_other(struct resolver *r, const char *name, size_t offset)
     name_problem(r, offset, name, hint, "unknown name");
 }
 
-static int on_use(void *arg, const char *name, size_t offset, struct mrp_error *err)
+static int on_use(void *arg, const char *name, const struct mrp_expr *e, struct mrp_error *err)
 {
     static const char *const regions[] = {"regions.primary", "regions.secondary", "regions.all"};
     static const char *const run[] = {"run.id", "run.source-version"};
     struct resolver *r = arg;
+    size_t offset = e->offset;
     (void)err;
     if (mrp_starts(name, "stages.")) {
         use_stage(r, name, offset);

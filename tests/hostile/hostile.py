@@ -138,8 +138,11 @@ class Input(Case):
                 self.give(stages(note("a", text)), says="b.yml:")
 
     def test_paths_stay_inside(self):
-        for item in (note("a", "${{ file('../../../etc/passwd') }}"), note("a", "${{ file('/etc/passwd') }}"),
-                     note("a", with_={"file": "../out.txt"}), note("a", with_={"file": "link/out.txt"})):
+        for text in ("${{ file('../../../etc/passwd') }}", "${{ file('/etc/passwd') }}", "${{ default(env.X, imagedefinitions('..')) }}",
+                     "${{ stages.z.outputs.file }}${{ file('a/../../b') }}"):
+            with self.subTest(text):
+                self.give(stages(note("z"), note("a", text)), says=["b.yml:", "leaves"])
+        for item in (note("a", "${{ file('link/passwd') }}"), note("a", with_={"file": "../out.txt"}), note("a", with_={"file": "link/out.txt"})):
             if not os.path.islink(self.dir + "/link"):
                 os.symlink("/tmp", self.dir + "/link")
             self.run_it(stages(item), code=1)

@@ -46,5 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     (void)mrp_expr_test(&yes, text, &scope, &err);
     (void)mrp_expr_fill(&out, in, &scope, &path, &err);
     (void)mrp_expr_names(in, on_name, &sum, &err);
+    (void)mrp_expr_literals(in, &scope, NULL, &err);
+    (void)mrp_expr_condition_literals(text, &scope, &err);
     return 0;
 }

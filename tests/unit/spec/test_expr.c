@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -142,7 +143,7 @@ static void failures(void **state)
         {"${{ stages.x.y }}", "!config@14"},
         {"${{ 1 2 }}", "!config@7"},
         {"${{ 12a }}", "!config@5"},
-        {"${{ file('../../etc/passwd') }}", "!config@5"},
+        {"${{ file('../../etc/passwd') }}", "!config@10"},
     };
     struct mrp_scope scope = scope_in(".", true);
     for (size_t i = 0; i < MRP_COUNT(rows); i++) {
@@ -223,6 +224,8 @@ static void files(void **state)
         assert_int_equal(
             mrp_file_write(path, made[i].text, strlen(made[i].text), 0644, false, &err), 0);
     }
+    mrp_auto(mrp_free_str) char *link = mrp_strf("%s/link", dir);
+    assert_int_equal(symlink("/etc", link), 0);
     static const struct row rows[] = {
         {"${{ imagedefinitions('ok.json') }}",
          "[{\"name\":\"a\",\"imageUri\":\"r/a:1\"},{\"name\":\"b\",\"imageUri\":\"r/a:1\"}]"},
@@ -232,8 +235,10 @@ static void files(void **state)
         {"${{ imagedefinitions('missing.json') }}", "!io@5"},
         {"${{ file('note.txt') }}", "\"two\\nlines\""},
         {"${{ file('bytes.bin') }}", "!config@5"},
-        {"${{ file('../x') }}", "!config@5"},
-        {"${{ file('/etc/passwd') }}", "!config@5"},
+        {"${{ file('../x') }}", "!config@10"},
+        {"${{ file('/etc/passwd') }}", "!config@10"},
+        {"${{ file('link/passwd') }}", "!config@5"},
+        {"${{ file('') }}", "!config@10"},
     };
     for (size_t i = 0; i < MRP_COUNT(rows); i++) {
         mrp_auto(mrp_free_str) char *got = filled(rows[i].text, &scope);
@@ -243,7 +248,47 @@ static void files(void **state)
     scope.files_ready = false;
     mrp_auto(mrp_free_str) char *later = filled("${{ file('note.txt') }}", &scope);
     assert_string_equal(later, "!cancelled@5");
+    mrp_auto(mrp_free_str) char *never = filled("${{ imagedefinitions('../x') }}", &scope);
+    assert_string_equal(never, "!config@22");
     mrp_remove_tree(dir, &err);
+}
+
+/* Seen although nothing around them is known yet. */
+static void literals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        long at; /* 0: nothing wrong */
+    } rows[] = {
+        {"plain ../x", 0},
+        {"${{ file('a/../b') }}", 0},
+        {"${{ file(env.A) }}", 0},
+        {"${{ replace(stages.late.outputs.x, 'a', '') }}", 0},
+        {"${{ file('../x') }}", 10},
+        {"${{ imagedefinitions('a/../../x') }}", 22},
+        {"${{ default(stages.late.outputs.x, file('/etc/passwd')) }}", 41},
+        {"ä ${{ stages.late.outputs.x }}/${{ file('..') }}", 41},
+        {"${{ env.EMPTY && file('.') }}", 23},
+        {"${{ replace(stages.late.outputs.x, '', 'b') }}", 36},
+        {"${{ file('x' }}", 14},
+    };
+    struct mrp_scope scope = scope_in(".", false);
+    for (size_t i = 0; i < MRP_COUNT(rows); i++) {
+        struct mrp_error err = {0};
+        mrp_auto(mrp_free_str) char *path = NULL;
+        mrp_auto(mrp_free_json) json_t *in = json_pack("{s:[s,s]}", "a", "b", rows[i].text);
+        int rc = mrp_expr_literals(in, &scope, &path, &err);
+        if (rc != (rows[i].at ? MRP_E_CONFIG : 0) || (rc && err.upstream != rows[i].at))
+            fail_msg("%s: %d at %ld: %s", rows[i].text, rc, err.upstream, err.msg);
+        if (rc)
+            assert_string_equal(path, "a[1]");
+    }
+    struct mrp_error err = {0};
+    assert_int_equal(mrp_expr_condition_literals("env.A == 'x' && file('../y')", &scope, &err),
+                     MRP_E_CONFIG);
+    assert_int_equal(err.upstream, 22);
+    assert_int_equal(mrp_expr_condition_literals("env.A == '../y'", &scope, &err), 0);
 }
 
 static void nested_values(void **state)
@@ -325,9 +370,9 @@ static void hostile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values),     cmocka_unit_test(functions), cmocka_unit_test(failures),
-        cmocka_unit_test(conditions), cmocka_unit_test(files),     cmocka_unit_test(nested_values),
-        cmocka_unit_test(names),      cmocka_unit_test(hostile),
+        cmocka_unit_test(values),        cmocka_unit_test(functions), cmocka_unit_test(failures),
+        cmocka_unit_test(conditions),    cmocka_unit_test(files),     cmocka_unit_test(literals),
+        cmocka_unit_test(nested_values), cmocka_unit_test(names),     cmocka_unit_test(hostile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
