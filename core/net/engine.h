@@ -46,7 +46,9 @@ struct mrp_http {
     char *ca_file;  /* NULL: curl's own */
     int64_t due_ms; /* when the loop must look at timers again */
     struct pacing pacing;
-    CURL *idle[32]; /* easy handles that are used again */
+    struct peer *peers; /* servers that have answered, with connections opened ahead (spare.c) */
+    int spare;          /* the one that curl is being given */
+    CURL *idle[32];     /* easy handles that are used again */
     unsigned idle_count;
 };
 
@@ -79,6 +81,13 @@ int64_t calls_tick(struct mrp_http *http, int64_t now_ms);
 void calls_cancel(struct mrp_http *http);
 void calls_reap(struct mrp_http *http);
 void calls_end_all(struct mrp_http *http);
+
+/* ---- spare.c ---- */
+/** Remember where the server is that has just answered. */
+void spares_learn(struct mrp_http *http, const char *authority, CURL *easy);
+/** Let curl use the connections that are open already. */
+void spares_offer(struct mrp_http *http, CURL *easy);
+void spares_done(struct mrp_http *http);
 
 /** A variable of the stage's environment, else the process's; NULL if unset or empty. */
 const char *net_env(struct mrp_stage *stage, const char *name);

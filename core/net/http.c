@@ -40,6 +40,7 @@ int mrp_http_new(struct mrp_http **out, struct mrp_stage *stage, struct mrp_erro
     http->multi = multi;
     http->stage = stage;
     http->due_ms = FAR_MS;
+    http->spare = -1;
     http->debug = stage && mrp_stage_debug(stage, "http");
     const char *insecure = net_env(stage, "MRPIPE_INSECURE_TLS");
     http->insecure = insecure && strcmp(insecure, "1") == 0;
@@ -62,6 +63,7 @@ void mrp_http_free(struct mrp_http **out)
     while (http->idle_count)
         curl_easy_cleanup(http->idle[--http->idle_count]);
     curl_multi_cleanup(http->multi);
+    spares_done(http);
     fiber_host_done(&http->fibers);
     pacing_done(&http->pacing);
     free(http->ca_file);

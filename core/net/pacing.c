@@ -89,6 +89,14 @@ int pacing_lanes(struct slot *slot, struct pacing *p, const char *host, const ch
     return slot->host && (!api || slot->api) ? 0 : -1;
 }
 
+unsigned pacing_inflight(const struct pacing *p, const char *host)
+{
+    for (const struct lane *lane = p->lanes; lane; lane = lane->next)
+        if (strcmp(lane->name, host) == 0)
+            return lane->inflight;
+    return 0;
+}
+
 /* When the lane lets one more through: 0 now. */
 static int64_t lane_due(struct lane *lane, double limit, int64_t now_ms)
 {

@@ -31,6 +31,8 @@ void pacing_done(struct pacing *p);
 int pacing_lanes(struct slot *slot, struct pacing *p, const char *host, const char *api);
 /** 0: go, the slot is held. Else when to ask again (INT64_MAX: after a release). */
 int64_t pacing_admit(struct pacing *p, struct slot *slot, int64_t now_ms);
+/** Requests to that host that are under way. */
+unsigned pacing_inflight(const struct pacing *p, const char *host);
 void pacing_release(struct pacing *p, struct slot *slot);
 /** Hold it again without asking: a transfer goes on after a pause. */
 void pacing_hold(struct pacing *p, struct slot *slot);

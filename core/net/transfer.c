@@ -60,6 +60,7 @@ static size_t head_done(struct mrp_http_call *call, size_t n)
     if (resp->status < 200)
         return n; /* 100-continue: the real one follows */
     call->head_done = true;
+    spares_learn(call->http, call->authority, call->easy);
     const char *length = mrp_headers_get(&resp->headers, "Content-Length");
     if (length)
         mrp_parse_int(&call->expected_bytes, length, 0, INT64_MAX);
@@ -395,6 +396,7 @@ int transfer_begin(struct mrp_http_call *call, struct mrp_error *err)
     set_options(call);
     set_body(call);
     set_tls(call);
+    spares_offer(http, call->easy);
     call->state = CALL_RUNNING;
     call->resp->tries++;
     CURLMcode code = curl_multi_add_handle(http->multi, call->easy);

@@ -95,6 +95,7 @@ static int ask_source(struct job *job, struct mrp_error *err)
         return mrp_fail(err, MRP_E_CONFLICT, "%s is %s there, but %s was asked for",
                         name ? name : job->ref, found.digest, job->pinned);
     mrp_copy(job->digest, sizeof job->digest, found.digest);
+    job->manifest_bytes = found.size;
     return 0;
 }
 
@@ -264,8 +265,11 @@ static int copy_job(void *arg, struct mrp_error *err)
     struct copier *c = job->route->copier;
     int rc = compare(job, err);
     uint64_t mask = rc ? 0 : differing(job);
-    if (!rc && mask)
+    if (!rc && mask) {
         tell_changes(job, mask);
+        if (!c->how.dry)
+            warm_blobs(job, mask);
+    }
     if (!rc && c->how.dry) {
         for (size_t i = 0; i < job->route->count; i++)
             job->dests[i].changed = mask >> i & 1;
@@ -335,6 +339,7 @@ static int first_failure(struct copier *c, struct mrp_error *err)
 
 int copier_run(struct copier *c, struct mrp_error *err)
 {
+    warm_jobs(c);
     int rc = all_jobs(c, copy_job, err);
     if (!rc)
         rc = first_failure(c, err);

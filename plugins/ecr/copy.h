@@ -55,6 +55,7 @@ struct job {
     char pinned[DIGEST_SIZE]; /* what it must be; "" anything */
     bool known;               /* `pinned` was learned from a listing: no HEAD is needed */
     char digest[DIGEST_SIZE]; /* what is copied */
+    int64_t manifest_bytes;   /* of its manifest, when a HEAD told; 0: not known */
     struct job_dest *dests;   /* route->count of them */
     uint64_t failed;          /* destinations that are given up */
     struct tally tally;       /* of the source */
@@ -104,7 +105,12 @@ int copier_compare(struct copier *c, struct mrp_error *err) MRP_NODISCARD;
 json_t *copier_report(const struct copier *c);
 bool copier_changed(const struct copier *c);
 
-/* ---- inside: tree.c, layers.c, referrers.c ---- */
+/* ---- inside: tree.c, layers.c, referrers.c, warm.c ---- */
+
+/** For the first requests of all jobs. */
+void warm_jobs(const struct copier *c);
+/** For the blobs of an image that is new at the destinations of `mask`. */
+void warm_blobs(const struct job *job, uint64_t mask);
 
 /** All destinations of a route that a job has not given up. */
 uint64_t job_mask(const struct job *job);

@@ -103,6 +103,9 @@ int registry_head(struct found *out,
         return head_by_get(out, repo, ref, tally, err);
     out->exists = true;
     mrp_copy(out->digest, sizeof out->digest, digest);
+    const char *length = mrp_headers_get(&resp.headers, "Content-Length");
+    if (length && mrp_parse_int(&out->size, length, 0, MANIFEST_MAX))
+        out->size = 0;
     return 0;
 }
 
