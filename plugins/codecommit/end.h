@@ -20,6 +20,7 @@ struct mrp_session {
     bool git2_started;
     const char *ssh_key;
     int64_t stall_ms;
+    char **plain_servers; /* that take no compressed requests */
     uint64_t moved_bytes; /* of packs, by all repositories so far */
     size_t pairs_done, pairs;
 };

@@ -12,9 +12,11 @@
 
 #define AGENT "git/2.39 mrpipe"
 
+enum { GZIP_FROM = 1024 }; /* as git does */
+
 /* Headers of one request, with a fresh password. */
 struct heads {
-    struct mrp_http_header list[5];
+    struct mrp_http_header list[6];
     char *authorization;
 };
 
@@ -29,6 +31,7 @@ static int heads_make(struct heads *h,
                       struct mrp_end *end,
                       const char *type,
                       const char *accept,
+                      bool gzip,
                       struct mrp_error *err)
 {
     size_t n = 0;
@@ -39,6 +42,8 @@ static int heads_make(struct heads *h,
     h->list[n++] = (struct mrp_http_header){"Accept", accept};
     if (type)
         h->list[n++] = (struct mrp_http_header){"Content-Type", type};
+    if (gzip)
+        h->list[n++] = (struct mrp_http_header){"Content-Encoding", "gzip"};
     if (h->authorization)
         h->list[n++] = (struct mrp_http_header){"Authorization", h->authorization};
     h->list[n] = (struct mrp_http_header){0};
@@ -143,7 +148,7 @@ static int list_once(struct mrp_end *end, struct listing *l, int *status, struct
     mrp_auto(free_response) struct mrp_http_response resp = {0};
     if (!url || !what)
         return mrp_fail(err, MRP_E_NOMEM, "read the refs of %s", end->text);
-    int rc = heads_make(&heads, end, NULL, "*/*", err);
+    int rc = heads_make(&heads, end, NULL, "*/*", false, err);
     if (rc)
         return rc;
     struct mrp_http_sink sink = {.write = list_write, .restart = list_restart, .arg = l};
@@ -254,41 +259,47 @@ static int pull_run(struct mrp_end *end,
     return rc;
 }
 
-static int http_pull(struct mrp_end *end,
-                     const struct mrp_pull *pull,
+/* One POST; with `gzip` the request is compressed. */
+static int pull_once(struct mrp_end *end,
+                     struct mrp_pull_body *body,
                      struct mrp_hub *hub,
+                     bool gzip,
+                     int *status,
                      struct mrp_error *err)
 {
     struct pulling p = {.hub = hub};
-    struct mrp_pull_body body;
-    mrp_pull_body_init(&body, pull);
-    p.band = (struct mrp_band){.side_band = body.side_band, .pack = pull_pack, .arg = &p};
-
+    p.band = (struct mrp_band){.side_band = body->side_band, .pack = pull_pack, .arg = &p};
     mrp_auto(mrp_free_str) char *url = mrp_strf("%s/git-upload-pack", end->url);
     mrp_auto(mrp_free_str) char *what = mrp_strf("fetch from %s", end->text);
     mrp_auto(heads_done) struct heads heads = {0};
     mrp_auto(free_response) struct mrp_http_response resp = {0};
+    mrp_auto(mrp_buf_done) struct mrp_buf packed = MRP_BUF_INIT(64 << 20);
     if (!url || !what)
         return mrp_fail(err, MRP_E_NOMEM, "fetch from %s", end->text);
-    int rc = heads_make(&heads, end, "application/x-git-upload-pack-request",
-                        "application/x-git-upload-pack-result", err);
+    int rc = gzip ? mrp_pull_body_gzip(&packed, body, err) : MRP_OK;
+    if (!rc)
+        rc = heads_make(&heads, end, "application/x-git-upload-pack-request",
+                        "application/x-git-upload-pack-result", gzip, err);
     if (rc)
         return rc;
     struct mrp_http_source source = {.read = mrp_pull_body_read,
                                      .rewind = mrp_pull_body_rewind,
-                                     .arg = &body,
-                                     .length = (int64_t)mrp_pull_body_length(&body)};
+                                     .arg = body,
+                                     .length = (int64_t)mrp_pull_body_length(body)};
     /* Once a byte came the whole round is done again, with the refs read anew. */
     struct mrp_http_sink sink = {.write = pull_write, .arg = &p};
     struct mrp_http_request req = {.method = "POST",
                                    .url = url,
                                    .headers = heads.list,
-                                   .source = &source,
+                                   .body = gzip ? packed.data : NULL,
+                                   .body_len = packed.len,
+                                   .source = gzip ? NULL : &source,
                                    .sink = &sink,
                                    .what = what,
                                    .flags = MRP_HTTP_IDEMPOTENT | MRP_HTTP_NO_REDIRECT,
                                    .stall_ms = end->session->stall_ms};
     rc = pull_run(end, &p, &resp, &req, err);
+    *status = resp.status;
     if (rc)
         return rc;
     if (resp.status != 200)
@@ -297,6 +308,38 @@ static int http_pull(struct mrp_end *end,
     if (!rc)
         rc = mrp_hub_close(hub, err);
     return rc ? (int)mrp_wrap(err, "%s", what) : MRP_OK;
+}
+
+/* "https://host:port" */
+static char *server_of(const char *url)
+{
+    const char *host = strstr(url, "://");
+    return host ? mrp_strndup(url, (size_t)(host + 3 - url) + strcspn(host + 3, "/")) : NULL;
+}
+
+static int http_pull(struct mrp_end *end,
+                     const struct mrp_pull *pull,
+                     struct mrp_hub *hub,
+                     struct mrp_error *err)
+{
+    struct mrp_pull_body body;
+    mrp_pull_body_init(&body, pull);
+    struct mrp_session *s = end->session;
+    mrp_auto(mrp_free_str) char *server = server_of(end->url);
+    bool gzip = server && mrp_pull_body_length(&body) > GZIP_FROM &&
+                !mrp_strv_has(s->plain_servers, server);
+    int status = 0;
+    int rc = pull_once(end, &body, hub, gzip, &status, err);
+    if (!rc || !gzip || (status != 400 && status != 415))
+        return rc;
+    mrp_log(s->stage, MRP_DEBUG, "%s: HTTP %d to a compressed request, once more without",
+            end->text, status);
+    *err = (struct mrp_error){0};
+    rc = pull_once(end, &body, hub, false, &status, err);
+    return rc ? rc
+           : mrp_strv_add(&s->plain_servers, server)
+               ? mrp_fail(err, MRP_E_NOMEM, "remember a server")
+               : MRP_OK;
 }
 
 /* ---- the pack to the destination ---- */
@@ -396,7 +439,7 @@ static int http_push(struct mrp_end *end,
         rc = mrp_hub_wait_start(reader, err);
     if (!rc)
         rc = heads_make(&heads, end, "application/x-git-receive-pack-request",
-                        "application/x-git-receive-pack-result", err);
+                        "application/x-git-receive-pack-result", false, err);
     if (rc)
         return rc;
     struct mrp_http_source source = {.read = push_read, .arg = &p, .length = -1};

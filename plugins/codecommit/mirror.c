@@ -16,6 +16,7 @@ static void mirror_done(struct mrp_mirror *m)
         mrp_pair_done(&m->pairs[i]);
     free(m->pairs);
     mrp_git2_stop(&m->session);
+    mrp_free_strv(&m->session.plain_servers);
     mrp_aws_free(&m->session.aws);
     mrp_http_free(&m->session.http);
 }

@@ -6,8 +6,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <zlib.h>
 
-enum { LINE = 50 }; /* "0032want OID\n" */
+enum { LINE = 50, PIECE = 8 << 10 }; /* "0032want OID\n" */
 #define AGENT "mrpipe/1.0"
 
 void mrp_pull_body_init(struct mrp_pull_body *b, const struct mrp_pull *pull)
@@ -84,6 +85,44 @@ int mrp_pull_body_rewind(void *arg)
     struct mrp_pull_body *b = arg;
     b->index = b->line_len = b->line_sent = 0;
     return 0;
+}
+
+static int deflate_all(struct mrp_buf *out, struct mrp_pull_body *b, z_stream *z)
+{
+    char piece[PIECE];
+    int flush = Z_NO_FLUSH;
+    for (int rc = Z_OK; rc != Z_STREAM_END;) {
+        if (z->avail_in == 0 && flush == Z_NO_FLUSH) {
+            long n = mrp_pull_body_read(b, piece, sizeof piece);
+            z->next_in = (Bytef *)piece;
+            z->avail_in = (uInt)n;
+            flush = n ? Z_NO_FLUSH : Z_FINISH;
+        }
+        char *to = mrp_buf_reserve(out, PIECE);
+        if (!to)
+            return -1;
+        z->next_out = (Bytef *)to;
+        z->avail_out = PIECE;
+        rc = deflate(z, flush);
+        if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR)
+            return -1;
+        out->len += PIECE - z->avail_out;
+    }
+    return 0;
+}
+
+int mrp_pull_body_gzip(struct mrp_buf *out, struct mrp_pull_body *b, struct mrp_error *err)
+{
+    enum { GZIP_WINDOW = 15 + 16, MEMORY = 8 };
+    z_stream z = {0};
+    mrp_pull_body_rewind(b);
+    int rc = deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, MEMORY,
+                          Z_DEFAULT_STRATEGY);
+    if (!rc)
+        rc = deflate_all(out, b, &z);
+    deflateEnd(&z);
+    mrp_pull_body_rewind(b);
+    return rc ? mrp_fail(err, MRP_E_NOMEM, "compress a request") : MRP_OK;
 }
 
 int mrp_push_commands(struct mrp_buf *out, const struct mrp_push *push, struct mrp_error *err)

@@ -20,6 +20,8 @@ uint64_t mrp_pull_body_length(const struct mrp_pull_body *b);
 /** For struct mrp_http_source. */
 long mrp_pull_body_read(void *arg, char *buf, size_t len);
 int mrp_pull_body_rewind(void *arg);
+/** The whole request compressed, as git sends all over 1 KiB. */
+int mrp_pull_body_gzip(struct mrp_buf *out, struct mrp_pull_body *b, struct mrp_error *err);
 
 /** The command list of a push with its flush. */
 int mrp_push_commands(struct mrp_buf *out, const struct mrp_push *push, struct mrp_error *err);

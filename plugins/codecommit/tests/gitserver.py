@@ -81,6 +81,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         request = Request(self, path, query)
         entry = {"method": self.command, "path": path, "service": request.service,
                  "chunked": "chunked" in self.headers.get("Transfer-Encoding", ""),
+                 "encoding": self.headers.get("Content-Encoding"),
                  "authorization": self.headers.get("Authorization"), "status": None, "bytes": 0, "sent": 0}
         with server.lock:
             server.log.append(entry)

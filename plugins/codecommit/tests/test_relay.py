@@ -115,6 +115,39 @@ def test_batches(bench):
     assert len(bench.sent("git-receive-pack")) == 3  # 150 deletes, 1 update
 
 
+def test_long_requests_are_compressed(bench):
+    import_history(bench.src, {"main": 60})
+    for i in range(60):
+        git("tag", f"t{i}", f"main~{i}", cwd=bench.src)
+    bench.good()
+    bench.same()
+    import_history(bench.src, {"main": 1})
+    bench.good()
+    bench.same()
+    entry = bench.sent("git-upload-pack")[0]
+    assert entry["encoding"] == "gzip" and entry["bytes"] < 61 * 50 * 0.6
+
+
+@pytest.mark.parametrize("status", [400, 415])
+def test_server_that_takes_no_compressed_requests(bench, status):
+    import_history(bench.src, {"main": 60})
+    for i in range(60):
+        git("branch", f"b{i}", f"main~{i}", cwd=bench.src)
+
+    def plain_only(request):
+        if request.headers.get("Content-Encoding"):
+            request.handler.answer(status, b"what is gzip?")
+            return True
+        return False
+
+    bench.server.faults.append(plain_only)
+    bench.good(batch=30)
+    bench.same()
+    sent = bench.sent("git-upload-pack")
+    # Only the first try is compressed: the server is remembered for the batches that follow.
+    assert [e["encoding"] for e in sent] == ["gzip"] + [None] * (len(sent) - 1) and len(sent) > 2
+
+
 def test_destination_ahead_follows_the_source(bench):
     import_history(bench.src, {"main": 4})
     bench.good()
