@@ -40,20 +40,93 @@ static int add_pair(json_t *with, const char *word, struct mrp_error *err)
     return mrp_json_put(with, key, value) ? mrp_fail(err, MRP_E_NOMEM, "no memory") : MRP_OK;
 }
 
-static json_t *regions_of(const struct mrp_cli_args *args)
+/* The spec as JSON, which is YAML, and the word of the command line that each of its lines stands
+ * for. */
+struct lines {
+    struct mrp_buf text;
+    char **words;
+};
+
+static void lines_done(struct lines *l)
 {
-    json_t *regions = json_object();
-    mrp_json_puts(regions, "primary", args->region ? args->region : mrp_cli_env_region());
-    json_t *others = args->to ? json_array() : NULL;
-    for (size_t i = 0; args->to && args->to[i]; i++)
-        json_array_append_new(others, json_string(args->to[i]));
-    if (others)
-        mrp_json_put(regions, "secondary", others);
-    return regions;
+    mrp_buf_done(&l->text);
+    mrp_free_strv(&l->words);
 }
 
-/* The spec as JSON, which is YAML: problems found in it carry the place of the value. */
-static int make_text(char **out, const struct mrp_cli_args *args, struct mrp_error *err)
+/* `word`: "" for what was not typed. What follows a `=` may be long or secret: the key will do. */
+static int add_line(struct lines *l, const char *word, const char *json)
+{
+    size_t n = strcspn(word, "=");
+    mrp_auto(mrp_free_str) char *shown =
+        word[n] && word[n + 1] ? mrp_strf("%.*s=...", (int)n, word) : mrp_strdup(word);
+    for (char *c = shown; c && *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7F)
+            *c = '?';
+    if (!shown || mrp_strv_add(&l->words, shown))
+        l->text.failed = true;
+    /* YAML knows more ends of a line than JSON */
+    static const struct {
+        const char *raw, *safe;
+    } ends[] = {{"\xC2\x85", "\\u0085"}, {"\xE2\x80\xA8", "\\u2028"}, {"\xE2\x80\xA9", "\\u2029"}};
+    for (const char *p = json; *p;) {
+        size_t i = 0;
+        while (i < MRP_COUNT(ends) && !mrp_starts(p, ends[i].raw))
+            i++;
+        if (i < MRP_COUNT(ends)) {
+            mrp_buf_adds(&l->text, ends[i].safe);
+            p += strlen(ends[i].raw);
+        } else {
+            mrp_buf_addc(&l->text, *p++);
+        }
+    }
+    mrp_buf_addc(&l->text, '\n');
+    return l->text.failed ? -1 : 0;
+}
+
+/* `"key": value` and what follows it. */
+static int
+add_member(struct lines *l, const char *word, const char *key, const json_t *value, const char *end)
+{
+    mrp_auto(mrp_free_json) json_t *name = json_string(key);
+    mrp_auto(mrp_free_str) char *left = name ? json_dumps(name, JSON_ENCODE_ANY) : NULL;
+    mrp_auto(mrp_free_str) char *right = value ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+    mrp_auto(mrp_free_str) char *line =
+        left && right ? mrp_strf("%s: %s%s", left, right, end) : NULL;
+    return line ? add_line(l, word, line) : -1;
+}
+
+static int
+add_text(struct lines *l, const char *word, const char *key, const char *text, const char *end)
+{
+    mrp_auto(mrp_free_json) json_t *value = json_string(text);
+    return text ? add_member(l, word, key, value, end) : 0;
+}
+
+static int add_regions(struct lines *l, const struct mrp_cli_args *args)
+{
+    const char *primary = args->region ? args->region : mrp_cli_env_region();
+    mrp_auto(mrp_free_json) json_t *others = args->to ? json_array() : NULL;
+    for (size_t i = 0; args->to && args->to[i]; i++)
+        json_array_append_new(others, json_string(args->to[i]));
+    if (!primary && !others)
+        return 0;
+    int rc = add_line(l, "", "\"regions\": {");
+    rc |= add_text(l, args->region ? "--region" : "the region of the environment", "primary",
+                   primary, others ? "," : "");
+    if (others)
+        rc |= add_member(l, "--to", "secondary", others, "");
+    return rc | add_line(l, "", "},");
+}
+
+static int check_text(const char *text, struct mrp_error *err)
+{
+    return !text || mrp_is_text(text, strlen(text))
+               ? MRP_OK
+               : mrp_fail(err, MRP_E_CONFIG, "a word of the command line is not UTF-8 text");
+}
+
+/* Each word on a line of its own, so that a problem with the line is one with the word. */
+static int make_lines(struct lines *l, const struct mrp_cli_args *args, struct mrp_error *err)
 {
     mrp_auto(mrp_free_json) json_t *with = json_object();
     for (size_t i = 1; i < args->operand_count; i++) {
@@ -62,36 +135,31 @@ static int make_text(char **out, const struct mrp_cli_args *args, struct mrp_err
             return rc;
     }
     const char *uses = args->operands[0], *slash = strchr(uses, '/');
-    mrp_auto(mrp_free_json) json_t *stage = json_object();
-    mrp_json_puts(stage, "id", args->id ? args->id : slash ? slash + 1 : uses);
-    mrp_json_puts(stage, "uses", uses);
-    mrp_json_puts(stage, "region", args->region);
-    if (json_object_size(with) > 0)
-        mrp_json_put(stage, "with", mrp_take_json(&with));
-    json_t *stages = json_array();
-    json_array_append_new(stages, mrp_take_json(&stage));
-    json_t *section = json_object();
-    json_t *regions = regions_of(args);
-    if (json_object_size(regions) > 0)
-        mrp_json_put(section, "regions", regions);
-    else
-        json_decref(regions);
-    mrp_json_put(section, "stages", stages);
-    mrp_auto(mrp_free_json) json_t *whole = json_object();
-    mrp_json_puts(whole, "version", "0.2");
-    mrp_json_put(whole, "mrpipe", section);
-    char *text = json_dumps(whole, JSON_INDENT(1));
-    if (!text)
-        return mrp_fail(err, MRP_E_NOMEM, "no memory");
-    *out = text;
-    return MRP_OK;
+    if (check_text(uses, err) || check_text(args->id, err) || check_text(args->region, err))
+        return err->code;
+    for (size_t i = 0; args->to && args->to[i]; i++)
+        if (check_text(args->to[i], err))
+            return err->code;
+    int rc = add_line(l, "", "{\"version\": \"0.2\", \"mrpipe\": {");
+    rc |= add_regions(l, args);
+    rc |= add_line(l, "", "\"stages\": [{");
+    rc |= add_text(l, args->id ? "--id" : uses, "id", args->id ? args->id : slash + 1, ",");
+    rc |= add_text(l, uses, "uses", uses, json_object_size(with) ? "," : "");
+    if (json_object_size(with))
+        rc |= add_line(l, "", "\"with\": {");
+    size_t word = 1; /* an object keeps the order of its keys */
+    for (void *it = json_object_iter(with); it; it = json_object_iter_next(with, it), word++)
+        rc |= add_member(l, args->operands[word], json_object_iter_key(it),
+                         json_object_iter_value(it), word + 1 < args->operand_count ? "," : "}");
+    rc |= add_line(l, "", "}]}}");
+    return rc ? mrp_fail(err, MRP_E_NOMEM, "no memory") : MRP_OK;
 }
 
 int mrp_cli_do(const struct mrp_cli_args *args)
 {
     struct mrp_error err = {0};
     struct mrp_diags diags = {0};
-    mrp_auto(mrp_free_str) char *text = NULL;
+    mrp_auto(lines_done) struct lines lines = {.text = MRP_BUF_INIT(2u << 20)};
     mrp_auto(mrp_spec_free) struct mrp_spec *spec = NULL;
     if (!strchr(args->operands[0], '/')) {
         mrp_fail(&err, MRP_E_CONFIG, "`%s` is no PLUGIN/ACTION", args->operands[0]);
@@ -99,11 +167,12 @@ int mrp_cli_do(const struct mrp_cli_args *args)
         (void)mrp_cli_fail(args, &err);
         return MRP_EXIT_USAGE;
     }
-    if (make_text(&text, args, &err)) {
+    if (make_lines(&lines, args, &err)) {
         (void)mrp_cli_fail(args, &err);
         return MRP_EXIT_USAGE;
     }
-    int rc = mrp_spec_parse(&spec, &diags, "command line", text, strlen(text), &err);
+    int rc = mrp_spec_parse_words(&spec, &diags, "command line", mrp_buf_str(&lines.text),
+                                  lines.text.len, lines.words, &err);
     mrp_cli_diags(args, &diags);
     if (rc && diags.errors == 0)
         (void)mrp_cli_fail(args, &err);

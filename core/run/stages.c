@@ -69,6 +69,18 @@ static void add_artifact(struct mrp_session *s, const char *path)
 
 /* ---- the end of an attempt ---- */
 
+/* A line of the file, or the word of the command line that it stands for. */
+static void put_place(json_t *e, const struct mrp_spec *spec, int line)
+{
+    if (mrp_spec_is_words(spec)) {
+        mrp_json_puts(e, "file", mrp_spec_word(spec, line));
+        return;
+    }
+    mrp_json_puts(e, "file", mrp_spec_stage_file(spec));
+    if (line)
+        mrp_json_puti(e, "line", line);
+}
+
 static void
 send_card(const struct mrp_session *s, const struct mrp_node *node, const struct mrp_task_end *end)
 {
@@ -83,9 +95,7 @@ send_card(const struct mrp_session *s, const struct mrp_node *node, const struct
         mrp_json_puts(e, "signal", sigabbrev_np(end->signal));
     mrp_json_put(e, "error", mrp_error_json(&end->error));
     mrp_json_put(e, "tail", end->tail ? mrp_tail_json(end->tail) : json_array());
-    mrp_json_puts(e, "file", mrp_spec_stage_file(s->spec));
-    if (node->spec->mark.line)
-        mrp_json_puti(e, "line", node->spec->mark.line);
+    put_place(e, s->spec, end->mark.line ? end->mark.line : node->spec->mark.line);
     mrp_json_puts(e, "log", end->log);
     mrp_json_puts(e, "rerun", rerun);
     mrp_journal_send((struct mrp_journal *)(uintptr_t)&s->journal, e);
@@ -230,6 +240,7 @@ static void set_fingerprint(const struct mrp_session *s,
 
 /* Inputs of the next attempt; on failure nothing is left in `init`. */
 static int prepare(struct mrp_task_init *init,
+                   struct mrp_mark *at,
                    struct mrp_session *s,
                    struct mrp_node *node,
                    struct mrp_error *err)
@@ -246,8 +257,10 @@ static int prepare(struct mrp_task_init *init,
         rc = fill_text(&node->region, spec->region, &scope, "region", err);
     if (!rc && spec->with.json)
         rc = mrp_expr_fill(&with, spec->with.json, &scope, &bad, err);
-    if (rc && bad)
+    if (rc && bad) {
+        *at = mrp_value_mark(&spec->with, bad);
         mrp_wrap(err, "with: %s", bad);
+    }
     if (!rc && spec->role_arn)
         rc = fill_text(&role, spec->role_arn, &scope, "role-arn", err);
     if (!rc)
@@ -281,13 +294,16 @@ static void drop(struct mrp_task_init *init)
     mrp_free_str(&init->role_arn);
 }
 
-static void fail_early(struct mrp_session *s, struct mrp_node *node, const struct mrp_error *err)
+static void fail_early(struct mrp_session *s,
+                       struct mrp_node *node,
+                       struct mrp_mark at,
+                       const struct mrp_error *err)
 {
     if (err->code == MRP_E_CANCELLED) { /* plan: an input is known after run */
         finish(s, node, "skipped", err->msg, NULL, NULL);
         return;
     }
-    struct mrp_task_end end = {.result = "failed", .error = *err, .exit = -1};
+    struct mrp_task_end end = {.result = "failed", .error = *err, .exit = -1, .mark = at};
     fail_node(s, node, &end);
 }
 
@@ -319,12 +335,21 @@ static bool reuse(struct mrp_session *s, struct mrp_node *node)
     return true;
 }
 
+static bool nothing_waits(const struct mrp_session *s)
+{
+    for (size_t i = 0; i < s->plan.count; i++)
+        if (s->plan.nodes[i].state == MRP_NODE_WAITING || s->plan.nodes[i].state == MRP_NODE_RETRY)
+            return false;
+    return true;
+}
+
 static void start(struct mrp_session *s, struct mrp_node *node)
 {
     struct mrp_error err = {0};
     struct mrp_task_init init = {0};
     struct attempt *a = calloc(1, sizeof *a);
-    int rc = a ? prepare(&init, s, node, &err) : mrp_fail(&err, MRP_E_NOMEM, "out of memory");
+    struct mrp_mark at = {0};
+    int rc = a ? prepare(&init, &at, s, node, &err) : mrp_fail(&err, MRP_E_NOMEM, "out of memory");
     if (!rc && !node->attempts) {
         set_fingerprint(s, node, &init);
         if (reuse(s, node)) {
@@ -342,6 +367,7 @@ static void start(struct mrp_session *s, struct mrp_node *node)
         *a = (struct attempt){s, node};
         init.arg = a;
         node->state = MRP_NODE_RUNNING;
+        init.last = nothing_waits(s);
         s->running++;
         if (s->options->mode != MRP_MODE_VERIFY) /* there they come from the last run */
             json_object_clear(node->outputs);
@@ -353,7 +379,7 @@ static void start(struct mrp_session *s, struct mrp_node *node)
         drop(&init);
     }
     free(a);
-    fail_early(s, node, &err);
+    fail_early(s, node, at, &err);
 }
 
 /* ---- who may start ---- */
@@ -414,7 +440,7 @@ static bool condition_holds(struct mrp_session *s, struct mrp_node *node)
     int rc = node->spec->condition ? mrp_expr_test(&yes, node->spec->condition, &scope, &err) : 0;
     if (rc) {
         mrp_wrap(&err, "if");
-        fail_early(s, node, &err);
+        fail_early(s, node, node->spec->condition_mark, &err);
         return false;
     }
     if (!yes) {

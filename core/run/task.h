@@ -16,7 +16,8 @@ struct mrp_task_end {
     int signal;             /* 0: none */
     const struct mrp_tail_lines *tail;
     const json_t *counts;
-    const char *log; /* path */
+    const char *log;      /* path */
+    struct mrp_mark mark; /* what of the spec is at fault; line 0: the stage */
 };
 
 struct mrp_task_init {
@@ -32,6 +33,7 @@ struct mrp_task_init {
     const char *region;
     char *role_arn;     /* taken over; NULL */
     int64_t timeout_ms; /* 0: none */
+    bool last;          /* no other task follows, except for another attempt */
     /** An output or artifact frame. */
     void (*on_output)(void *arg, const char *name, const json_t *value);
     void (*on_artifact)(void *arg, const char *path);

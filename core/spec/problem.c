@@ -26,9 +26,8 @@ static void add(struct mrp_reader *rd,
 {
     mrp_auto(mrp_buf_done) struct mrp_buf buf = MRP_BUF_INIT(8192);
     mrp_buf_addv(&buf, fmt, args);
-    mrp_diag_add(rd->diags, warning, rd->src->path, mark, width,
-                 mrp_source_line(rd->src, mark.line), hint, "%s",
-                 buf.failed ? "(the message is too long)" : mrp_buf_str(&buf));
+    mrp_source_problem(rd->src, rd->diags, warning, mark, width, hint,
+                       buf.failed ? "(the message is too long)" : mrp_buf_str(&buf));
 }
 
 void mrp_problem_at(struct mrp_reader *rd,

@@ -155,6 +155,7 @@ void mrp_source_free(struct mrp_source **src)
     free((*src)->text);
     free((*src)->shown);
     free((*src)->lines);
+    mrp_free_strv(&(*src)->words);
     free(*src);
     *src = NULL;
 }
@@ -164,6 +165,30 @@ const char *mrp_source_line(const struct mrp_source *src, int line)
     if (!src || line < 1 || (size_t)line > src->count)
         return NULL;
     return src->shown + src->lines[line - 1];
+}
+
+const char *mrp_source_word(const struct mrp_source *src, int line)
+{
+    if (!src || line < 1 || (size_t)line > mrp_strv_len(src->words) || !src->words[line - 1][0])
+        return NULL;
+    return src->words[line - 1];
+}
+
+void mrp_source_problem(const struct mrp_source *src,
+                        struct mrp_diags *diags,
+                        bool warning,
+                        struct mrp_mark mark,
+                        int width,
+                        const char *hint,
+                        const char *message)
+{
+    const char *word = mrp_source_word(src, mark.line);
+    if (src->words) /* nobody has seen this text */
+        mrp_diag_add(diags, warning, word ? word : src->path, (struct mrp_mark){0}, 1, NULL, hint,
+                     "%s", message);
+    else
+        mrp_diag_add(diags, warning, src->path, mark, width, mrp_source_line(src, mark.line), hint,
+                     "%s", message);
 }
 
 /* Length of the UTF-8 character at p, 0 if it is none (overlong, surrogate, cut off). */

@@ -140,8 +140,22 @@ int mrp_spec_parse(struct mrp_spec **out,
                    size_t len,
                    struct mrp_error *err)
 {
+    return mrp_spec_parse_words(out, diags, path, text, len, NULL, err);
+}
+
+int mrp_spec_parse_words(struct mrp_spec **out,
+                         struct mrp_diags *diags,
+                         const char *path,
+                         const char *text,
+                         size_t len,
+                         char *const *words,
+                         struct mrp_error *err)
+{
     mrp_auto(mrp_source_free) struct mrp_source *src = NULL;
     int rc = mrp_source_new(&src, path, text, len, err);
+    for (size_t i = 0; !rc && words && words[i]; i++)
+        if (mrp_strv_add(&src->words, words[i]))
+            rc = mrp_fail(err, MRP_E_NOMEM, "read %s", path);
     if (!rc)
         return build(out, diags, path, &src, NULL, err);
     if (rc == MRP_E_CONFIG && err)
@@ -203,6 +217,16 @@ const char *mrp_spec_line(const struct mrp_spec *spec, int line)
     return mrp_source_line(spec->source, line);
 }
 
+bool mrp_spec_is_words(const struct mrp_spec *spec)
+{
+    return spec->source && spec->source->words;
+}
+
+const char *mrp_spec_word(const struct mrp_spec *spec, int line)
+{
+    return mrp_source_word(spec->source, line);
+}
+
 const char *mrp_spec_stage_file(const struct mrp_spec *spec)
 {
     return spec->sidecar ? spec->sidecar->path : spec->source ? spec->source->path : spec->path;
@@ -223,7 +247,6 @@ void mrp_spec_stage_problem(struct mrp_diags *diags,
     mrp_buf_addv(&buf, fmt, args);
     va_end(args);
     const struct mrp_source *src = spec->sidecar ? spec->sidecar : spec->source;
-    mrp_diag_add(diags, warning, mrp_spec_stage_file(spec), mark, width,
-                 mrp_source_line(src, mark.line), hint, "%s",
-                 buf.failed ? "(the message is too long)" : mrp_buf_str(&buf));
+    mrp_source_problem(src, diags, warning, mark, width, hint,
+                       buf.failed ? "(the message is too long)" : mrp_buf_str(&buf));
 }

@@ -179,6 +179,18 @@ int mrp_spec_parse(struct mrp_spec **out,
                    const char *text,
                    size_t len,
                    struct mrp_error *err) MRP_NODISCARD;
+/** The same for a text made of a command line: words[n] is what line n + 1 stands for ("": nothing
+ * that was typed), and problems name it instead of a line that nobody has seen. NULL-terminated. */
+int mrp_spec_parse_words(struct mrp_spec **out,
+                         struct mrp_diags *diags,
+                         const char *path,
+                         const char *text,
+                         size_t len,
+                         char *const *words,
+                         struct mrp_error *err) MRP_NODISCARD;
+bool mrp_spec_is_words(const struct mrp_spec *spec);
+/** The word behind a line (borrowed), or NULL. */
+const char *mrp_spec_word(const struct mrp_spec *spec, int line);
 void mrp_spec_free(struct mrp_spec **spec);
 
 /** A place in the file of a `with:` path, for a problem found later (type check by the plugin's
