@@ -2,7 +2,10 @@
  * wait for. */
 #include "copy.h"
 
-enum { DESCRIPTOR_BYTES = 160 }; /* the shortest usual form of one: rather too many connections */
+enum {
+    DESCRIPTOR_BYTES = 160, /* the shortest usual form of one: rather too many connections */
+    REQUESTS_PER_JOB = 2 /* blobs of the first manifests are asked for beside the last manifests */
+};
 
 static void warm_end(struct hub *hub, const struct end *end, size_t requests)
 {
@@ -16,9 +19,9 @@ void warm_jobs(const struct copier *c)
     if (c->how.dry)
         return; /* a listing may have told all */
     for (const struct route *r = c->routes; r; r = r->next) {
-        warm_end(c->hub, &r->src, r->jobs);
+        warm_end(c->hub, &r->src, r->jobs * REQUESTS_PER_JOB);
         for (size_t i = 0; i < r->count; i++)
-            warm_end(c->hub, &r->dst[i], r->jobs);
+            warm_end(c->hub, &r->dst[i], r->jobs * REQUESTS_PER_JOB);
     }
 }
 
