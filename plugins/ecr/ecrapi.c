@@ -171,11 +171,16 @@ int ecr_delete_tags(struct repo *repo, char *const *tags, size_t count, struct m
     int rc = call(&answer, repo, "BatchDeleteImage", in, err);
     if (rc)
         return rc;
-    const json_t *failure = json_array_get(mrp_json_arr(answer, "failures"), 0);
-    const char *code = mrp_json_str(failure, "failureCode");
-    if (!failure || mrp_streq(code, "ImageNotFound"))
-        return 0;
-    return mrp_fail(err, MRP_E_REMOTE, "delete %s:%s: %s: %s", repo->name,
-                    mrp_json_str(mrp_json_obj(failure, "imageId"), "imageTag"), code ? code : "",
-                    mrp_json_str(failure, "failureReason"));
+    size_t i;
+    json_t *failure;
+    json_array_foreach(mrp_json_arr(answer, "failures"), i, failure)
+    {
+        const char *code = mrp_json_str(failure, "failureCode");
+        const char *tag = mrp_json_str(mrp_json_obj(failure, "imageId"), "imageTag");
+        const char *why = mrp_json_str(failure, "failureReason");
+        if (!mrp_streq(code, "ImageNotFound"))
+            return mrp_fail(err, MRP_E_REMOTE, "delete %s/%s:%s: %s: %s", repo->host->name,
+                            repo->name, tag ? tag : "", code ? code : "", why ? why : "");
+    }
+    return 0;
 }

@@ -257,6 +257,10 @@ int manifest_new(struct manifest **out,
     else
         digest_of(m->digest, bytes, len);
     if (digest && strcmp(digest, m->digest) != 0) {
+        /* The digest of schema 1 is not over all of its bytes. */
+        mrp_auto(mrp_free_json) json_t *j = NULL;
+        if (!mrp_json_parse(&j, bytes, len, what, err) && refuse_schema1(j, type, what, err))
+            return err->code;
         mrp_fail(err, MRP_E_REMOTE, "%s hashes to %s, but %s was asked for", what, m->digest,
                  digest);
         return mrp_hint(err, "the registry or something on the way changes the bytes");
@@ -289,6 +293,17 @@ static bool wanted(const struct desc *d, char *const *platforms)
     return false;
 }
 
+/* What a builder wrote about a platform's image (provenance, its parts) goes where that goes. */
+static bool wanted_with(const struct manifest *index, const json_t *entry, char *const *platforms)
+{
+    const char *about =
+        mrp_json_str(mrp_json_obj(entry, "annotations"), "vnd.docker.reference.digest");
+    for (size_t i = 0; about && i < index->count; i++)
+        if (!strcmp(index->items[i].digest, about))
+            return wanted(&index->items[i], platforms);
+    return false;
+}
+
 static int
 missing_platform(const struct manifest *index, char *const *platforms, struct mrp_error *err)
 {
@@ -316,7 +331,8 @@ int manifest_trim(struct manifest **out,
         return rc;
     json_t *list = mrp_json_arr(j, "manifests");
     for (size_t i = index->count; i-- > 0;)
-        if (!wanted(&index->items[i], platforms))
+        if (!wanted(&index->items[i], platforms) &&
+            !wanted_with(index, json_array_get(list, i), platforms))
             json_array_remove(list, i);
     if (json_array_size(list) == index->count)
         return manifest_new(out, index->bytes, index->len, index->media_type, NULL, "index", err);

@@ -1,7 +1,8 @@
 /* Copies what refers to an image: signatures, attestations, bills of materials. */
-#include "copy.h"
+#include "referrers.h"
 
 #include <mrpipe/auto.h>
+#include <mrpipe/json.h>
 #include <mrpipe/text.h>
 
 #include <stdlib.h>
@@ -9,8 +10,7 @@
 
 enum { ROUNDS = 3 /* a signature of an attestation of an image */ };
 
-/* "sha256:HEX" -> "sha256-HEX" + suffix; owned. */
-static char *schema_tag(const char *digest, const char *suffix)
+char *referrers_tag(const char *digest, const char *suffix)
 {
     char *tag = mrp_strf("%s%s", digest, suffix);
     char *colon = tag ? strchr(tag, ':') : NULL;
@@ -72,33 +72,67 @@ static int tag_digest(struct found *out, struct job *job, const char *tag, struc
     return end_head(out, &route->src, tag, &job->tally, err);
 }
 
-/* A registry that refuses artifacts loses them, not the image. */
-static void forgive(struct job *job, uint64_t before, uint64_t mask, const char *what)
+/* Each artifact is copied as an image of its own, so that its failures are not the image's. */
+static int open_side(struct job *side, const struct job *job, struct mrp_error *err)
 {
-    struct route *route = job->route;
-    for (size_t i = 0; i < route->count; i++) {
-        uint64_t bit = (uint64_t)1 << i;
-        struct job_dest *d = &job->dests[i];
-        if (!(mask & bit) || (before & bit) || !(job->failed & bit) || d->err.upstream != 405)
-            continue;
-        job->failed &= ~bit;
-        d->rc = 0;
-        struct host *host = route->dst[i].repo ? route->dst[i].repo->host : NULL;
-        if (host && !host->noted405) {
-            host->noted405 = true;
-            mrp_log(route->copier->hub->stage, MRP_WARN,
-                    "%s does not take %s; left out there (HTTP 405)", host->name, what);
-        }
-        d->err = (struct mrp_error){0};
-    }
+    *side = *job;
+    side->tally = (struct tally){0};
+    side->dests = calloc(job->route->count, sizeof *side->dests);
+    return side->dests ? 0 : mrp_fail(err, MRP_E_NOMEM, "referrers");
 }
 
-static int copy_one(struct job *job, const char *digest, uint64_t mask, struct mrp_error *err)
+static void add_up(struct tally *to, const struct tally *more)
 {
-    uint64_t before = job->failed;
-    int rc = tree_copy(job, digest, mask, 1, err);
+    to->bytes += more->bytes;
+    to->skipped += more->skipped;
+    to->requests += more->requests;
+    to->retries += more->retries;
+}
+
+static void note_405(const struct job *job, size_t dest, const char *digest)
+{
+    struct route *route = job->route;
+    struct host *host = route->dst[dest].repo ? route->dst[dest].repo->host : NULL;
+    if (!host || host->noted405)
+        return;
+    host->noted405 = true;
+    mrp_auto(mrp_free_str) char *name = end_ref(&route->src, digest);
+    mrp_log(route->copier->hub->stage, MRP_WARN,
+            "%s does not take what refers to an image (HTTP 405): %s and others like it are left "
+            "out there",
+            host->name, name ? name : digest);
+}
+
+/* A registry that refuses artifacts loses them, not the image. */
+static void close_side(struct job *side, struct job *job, const char *digest)
+{
+    add_up(&job->tally, &side->tally);
+    for (size_t i = 0; side->dests && i < job->route->count; i++) {
+        struct job_dest *d = &side->dests[i];
+        add_up(&job->dests[i].tally, &d->tally);
+        job->dests[i].changed = job->dests[i].changed || d->changed;
+        if (d->rc && d->err.upstream == 405)
+            note_405(job, i, digest);
+        else if (d->rc)
+            job_drop(job, i, &d->err);
+    }
+    free(side->dests);
+}
+
+/* Under its digest or, if `tag` is not NULL, under that. */
+static int
+copy_one(struct job *job, const char *digest, const char *tag, uint64_t mask, struct mrp_error *err)
+{
+    struct job side;
+    struct manifest *m = NULL;
+    int rc = open_side(&side, job, err);
     if (!rc)
-        forgive(job, before, mask, "an artifact that refers to an image");
+        rc = tree_copy(&side, digest, mask, tag ? 0 : 1, err);
+    if (!rc && tag)
+        rc = tree_manifest(&m, &side, digest, err);
+    if (!rc && tag)
+        rc = tree_put(&side, m, tag, true, mask, err);
+    close_side(&side, job, digest);
     return rc;
 }
 
@@ -109,21 +143,10 @@ static int copy_cosign(struct job *job,
                        uint64_t mask,
                        struct mrp_error *err)
 {
-    mrp_auto(mrp_free_str) char *tag = schema_tag(digest, suffix);
+    mrp_auto(mrp_free_str) char *tag = referrers_tag(digest, suffix);
     struct found found = {0};
     int rc = tag ? tag_digest(&found, job, tag, err) : mrp_fail(err, MRP_E_NOMEM, "referrers");
-    if (rc || !found.exists)
-        return rc;
-    uint64_t before = job->failed;
-    struct manifest *m = NULL;
-    rc = tree_copy(job, found.digest, mask, 0, err);
-    if (!rc)
-        rc = tree_manifest(&m, job, found.digest, err);
-    if (!rc)
-        rc = tree_put(job, m, tag, true, mask, err);
-    if (!rc)
-        forgive(job, before, mask, "a cosign tag");
-    return rc;
+    return rc || !found.exists ? rc : copy_one(job, found.digest, tag, mask, err);
 }
 
 static int copy_list(struct job *job,
@@ -134,65 +157,151 @@ static int copy_list(struct job *job,
 
 static bool lists(const struct manifest *m, const char *digest)
 {
-    for (size_t i = 0; i < m->count; i++)
+    for (size_t i = 0; m && i < m->count; i++)
         if (!strcmp(m->items[i].digest, digest))
             return true;
     return false;
 }
 
+/* The destination's list with those of ours that came there. NULL in *out: nothing is missing. */
+static int join_lists(struct manifest **out,
+                      const struct job *job,
+                      size_t dest,
+                      const struct manifest *have,
+                      const struct manifest *list,
+                      struct mrp_error *err)
+{
+    const struct manifest *base = have ? have : list;
+    mrp_auto(mrp_free_json) json_t *all = NULL;
+    mrp_auto(mrp_free_json) json_t *ours = NULL;
+    int rc = mrp_json_parse(&all, base->bytes, base->len, "list of referrers", err);
+    if (!rc)
+        rc = mrp_json_parse(&ours, list->bytes, list->len, "list of referrers", err);
+    if (rc)
+        return rc;
+    json_t *to = mrp_json_arr(all, "manifests");
+    if (!have)
+        json_array_clear(to);
+    size_t before = json_array_size(to);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct item *item = table_at(&job->route->manifests, list->items[i].digest);
+        if (!item || !(item->present >> dest & 1) || lists(have, list->items[i].digest))
+            continue;
+        if (json_array_append(to, json_array_get(mrp_json_arr(ours, "manifests"), i)))
+            return mrp_fail(err, MRP_E_NOMEM, "referrers");
+    }
+    size_t n = json_array_size(to);
+    if (n == before)
+        return 0;
+    if (n == list->count && !before) /* the same: keep its bytes, and so its digest */
+        return manifest_new(out, list->bytes, list->len, list->media_type, NULL, "list", err);
+    mrp_auto(mrp_free_str) char *text = mrp_json_text(all);
+    return text ? manifest_new(out, text, strlen(text), MEDIA_OCI_INDEX, NULL, "list", err)
+                : mrp_fail(err, MRP_E_NOMEM, "referrers");
+}
+
+/* True in *out if the destination answers for itself what refers to an image. */
+static int
+keeps_referrers(bool *out, struct job *job, size_t dest, const char *digest, struct mrp_error *err)
+{
+    struct repo *repo = job->route->dst[dest].repo;
+    int rc = 0;
+    if (repo && repo->host->referrers < 0) {
+        mrp_auto(manifest_free) struct manifest *ignored = NULL;
+        rc = registry_referrers(&ignored, repo, digest, &job->dests[dest].tally, err);
+    }
+    *out = repo && repo->host->referrers == 1;
+    return rc;
+}
+
+struct fallback {
+    struct job *job;
+    const char *digest;
+    const char *tag;
+    const struct manifest *list;
+    size_t dest;
+};
+
+static int put_fallback(const struct fallback *f, struct mrp_error *err)
+{
+    struct job *job = f->job;
+    struct end *dst = &job->route->dst[f->dest];
+    bool keeps = false;
+    mrp_auto(manifest_free) struct manifest *have = NULL;
+    mrp_auto(manifest_free) struct manifest *want = NULL;
+    int rc = keeps_referrers(&keeps, job, f->dest, f->digest, err);
+    if (rc || keeps)
+        return rc;
+    rc = end_get(&have, dst, f->tag, NULL, &job->dests[f->dest].tally, err);
+    if (rc && rc != MRP_E_NOTFOUND)
+        return rc;
+    if (have && !have->index)
+        return 0; /* someone uses that tag for something else */
+    rc = join_lists(&want, job, f->dest, have, f->list, err);
+    return rc || !want ? rc : tree_put(job, want, f->tag, true, (uint64_t)1 << f->dest, err);
+}
+
 /* Where a registry keeps no list of referrers, the tag sha256-HEX is the list. What is there stays:
- * it is replaced only if it lacks something of ours. */
+ * ours are added. */
 static int copy_fallback(struct job *job,
                          const char *digest,
                          const struct manifest *list,
                          uint64_t mask,
                          struct mrp_error *err)
 {
-    mrp_auto(mrp_free_str) char *tag = schema_tag(digest, "");
+    mrp_auto(mrp_free_str) char *tag = referrers_tag(digest, "");
     if (!tag)
         return mrp_fail(err, MRP_E_NOMEM, "referrers");
-    uint64_t need = 0;
     for (size_t i = 0; i < job->route->count; i++) {
-        struct end *dst = &job->route->dst[i];
-        if (!((mask & job_mask(job)) >> i & 1) || (dst->repo && dst->repo->host->referrers == 1))
+        if (!((mask & job_mask(job)) >> i & 1))
             continue;
-        mrp_auto(manifest_free) struct manifest *have = NULL;
-        struct mrp_error ignored = {0};
-        int rc = end_get(&have, dst, tag, NULL, &job->dests[i].tally, &ignored);
-        if (rc && rc != MRP_E_NOTFOUND && is_fatal(rc)) {
-            *err = ignored;
+        const struct fallback f = {job, digest, tag, list, i};
+        int rc = put_fallback(&f, err);
+        if (is_fatal(rc))
             return rc;
-        }
-        bool complete = have != NULL;
-        for (size_t k = 0; complete && k < list->count; k++)
-            complete = lists(have, list->items[k].digest);
-        if (!complete)
-            need |= (uint64_t)1 << i;
+        if (rc)
+            job_drop(job, i, err);
     }
-    return need ? tree_put(job, list, tag, true, need, err) : 0;
+    return 0;
+}
+
+int referrers_list(struct manifest **out,
+                   struct end *end,
+                   const char *digest,
+                   struct tally *tally,
+                   struct mrp_error *err)
+{
+    *out = NULL;
+    int rc = end->repo ? registry_referrers(out, end->repo, digest, tally, err) : 0;
+    if (rc || *out)
+        return rc;
+    mrp_auto(mrp_free_str) char *tag = referrers_tag(digest, "");
+    struct found found = {0};
+    rc = tag ? end_head(&found, end, tag, tally, err) : mrp_fail(err, MRP_E_NOMEM, "referrers");
+    return rc || !found.exists ? rc : end_get(out, end, tag, NULL, tally, err);
+}
+
+/* The same for a source, where one listing of the tags saves questions. */
+static int
+source_list(struct manifest **out, struct job *job, const char *digest, struct mrp_error *err)
+{
+    struct end *src = &job->route->src;
+    int rc = src->repo ? registry_referrers(out, src->repo, digest, &job->tally, err) : 0;
+    if (rc || *out)
+        return rc;
+    mrp_auto(mrp_free_str) char *tag = referrers_tag(digest, "");
+    struct found found = {0};
+    rc = tag ? tag_digest(&found, job, tag, err) : mrp_fail(err, MRP_E_NOMEM, "referrers");
+    return rc || !found.exists ? rc : end_get(out, src, tag, NULL, &job->tally, err);
 }
 
 static int
 copy_round(struct job *job, const char *digest, uint64_t mask, int round, struct mrp_error *err)
 {
-    struct end *src = &job->route->src;
     mrp_auto(manifest_free) struct manifest *list = NULL;
-    int rc = 0;
-    if (src->repo)
-        rc = registry_referrers(&list, src->repo, digest, &job->tally, err);
-    if (rc)
+    int rc = source_list(&list, job, digest, err);
+    if (rc || !list || !list->index || !list->count)
         return rc;
-    if (list)
-        return copy_list(job, list, mask, round, err);
-    mrp_auto(mrp_free_str) char *tag = schema_tag(digest, "");
-    struct found found = {0};
-    rc = tag ? tag_digest(&found, job, tag, err) : mrp_fail(err, MRP_E_NOMEM, "referrers");
-    if (rc || !found.exists)
-        return rc;
-    if ((rc = end_get(&list, src, tag, NULL, &job->tally, err)))
-        return rc;
-    if (!list->index)
-        return 0;
     rc = copy_list(job, list, mask, round, err);
     return rc ? rc : copy_fallback(job, digest, list, mask, err);
 }
@@ -205,7 +314,7 @@ static int copy_list(struct job *job,
 {
     int rc = 0;
     for (size_t i = 0; !rc && i < list->count; i++) {
-        rc = copy_one(job, list->items[i].digest, mask, err);
+        rc = copy_one(job, list->items[i].digest, NULL, mask & job_mask(job), err);
         if (!rc && round + 1 < ROUNDS)
             rc = copy_round(job, list->items[i].digest, mask & job_mask(job), round + 1, err);
     }
@@ -254,7 +363,7 @@ int referrers_copy(struct job *job,
 {
     static const char *const suffixes[] = {NULL, ".sig", ".att", ".sbom"};
     struct part parts[MRP_COUNT(suffixes)];
-    mrp_auto(mrp_group_free) struct mrp_group *group = NULL;
+    struct mrp_group *group = NULL;
     int rc = mrp_group_new(&group, job->route->copier->hub->http, 0, err);
     for (size_t i = 0; !rc && i < MRP_COUNT(suffixes); i++) {
         parts[i] = (struct part){job, digest, suffixes[i], mask};
@@ -262,13 +371,7 @@ int referrers_copy(struct job *job,
     }
     if (!rc)
         rc = below(job, digest, mask, depth, err);
-    struct mrp_error other = {0};
-    int wait_rc = group ? mrp_group_wait(group, &other) : 0;
-    if (!rc && wait_rc) {
-        *err = other;
-        rc = wait_rc;
-    }
-    return rc;
+    return mrp_group_finish(&group, rc, err);
 }
 
 struct platform {
@@ -299,13 +402,7 @@ static int of_children(struct job *job,
         all[i] = (struct platform){job, index->items[i].digest, mask, depth};
         rc = mrp_group_spawn(group, platform_task, &all[i], err);
     }
-    struct mrp_error other = {0};
-    int wait_rc = group ? mrp_group_wait(group, &other) : 0;
-    mrp_group_free(&group);
+    rc = mrp_group_finish(&group, rc, err);
     free(all);
-    if (!rc && wait_rc) {
-        *err = other;
-        rc = wait_rc;
-    }
     return rc;
 }

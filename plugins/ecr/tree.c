@@ -97,14 +97,8 @@ static int each_dest(struct job *job,
         all[i].dest = i;
         rc = alone ? fn(&all[i], err) : mrp_group_spawn(group, fn, &all[i], err);
     }
-    struct mrp_error other = {0};
-    int wait_rc = group ? mrp_group_wait(group, &other) : 0;
-    mrp_group_free(&group);
+    rc = mrp_group_finish(&group, rc, err);
     free(all);
-    if (!rc && wait_rc) {
-        *err = other;
-        rc = wait_rc;
-    }
     return rc;
 }
 
@@ -159,6 +153,17 @@ static bool may_pass(int rc, const struct mrp_error *err, int tries)
            (!strcmp(err->api, "DIGEST_INVALID") && tries < DIGEST_TRIES);
 }
 
+/* An immutable tag that has the very image is no conflict: someone else put it meanwhile, or the
+ * answer to our first try was lost. */
+static bool is_there(const struct one_dest *o)
+{
+    struct found found = {0};
+    struct mrp_error ignored = {0};
+    int rc = end_head(&found, &o->job->route->dst[o->dest], o->ref, &o->job->dests[o->dest].tally,
+                      &ignored);
+    return !rc && found.exists && !strcmp(found.digest, o->m->digest);
+}
+
 static int put_task(void *arg, struct mrp_error *err)
 {
     const struct one_dest *o = arg;
@@ -167,7 +172,7 @@ static int put_task(void *arg, struct mrp_error *err)
     struct job_dest *d = &o->job->dests[o->dest];
     for (int n = 1;; n++) {
         int rc = end_put(dst, o->ref, o->m, o->root, NULL, &d->tally, err);
-        if (!rc) {
+        if (!rc || (rc == MRP_E_CONFLICT && is_there(o))) {
             struct item *item = table_at(&route->manifests, o->m->digest);
             if (item)
                 item->present |= (uint64_t)1 << o->dest;
@@ -233,14 +238,8 @@ static int copy_children(struct job *job,
         children[i] = (struct child){job, m->items[i].digest, mask, depth + 1};
         rc = mrp_group_spawn(group, child_task, &children[i], err);
     }
-    struct mrp_error other = {0};
-    int wait_rc = group ? mrp_group_wait(group, &other) : 0;
-    mrp_group_free(&group);
+    rc = mrp_group_finish(&group, rc, err);
     free(children);
-    if (!rc && wait_rc) {
-        *err = other;
-        rc = wait_rc;
-    }
     return rc;
 }
 
@@ -284,14 +283,7 @@ static int look(struct manifest **out,
     }
     if (!rc)
         rc = tree_manifest(out, job, item->key, err);
-    struct mrp_error other = {0};
-    int wait_rc = group ? mrp_group_wait(group, &other) : 0;
-    mrp_group_free(&group);
-    if (!rc && wait_rc) {
-        *err = other;
-        rc = wait_rc;
-    }
-    return rc;
+    return mrp_group_finish(&group, rc, err);
 }
 
 static int

@@ -1,10 +1,12 @@
 /* Walks images at their destinations and reports every part that is missing or different. */
 #include "verify.h"
+#include "referrers.h"
 
 #include <mrpipe/auto.h>
 #include <mrpipe/json.h>
 #include <mrpipe/text.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 struct walk {
@@ -68,27 +70,14 @@ static int check_tree(const struct walk *w, const char *digest, int depth, struc
     return rc;
 }
 
-/* The referrers that an end knows: its API, or the fallback tag. NULL in *out: none. */
-static int
-list_referrers(struct manifest **out, struct end *end, const char *digest, struct mrp_error *err)
-{
-    int rc = end->repo ? registry_referrers(out, end->repo, digest, NULL, err) : 0;
-    if (rc || *out)
-        return rc;
-    mrp_auto(mrp_free_str) char *tag = mrp_strf("sha256-%s", strchr(digest, ':') + 1);
-    struct found found = {0};
-    rc = tag ? end_head(&found, end, tag, NULL, err) : nomem(err);
-    return rc || !found.exists ? rc : end_get(out, end, tag, NULL, NULL, err);
-}
-
 static int check_referrers(const struct walk *w, const char *digest, struct mrp_error *err)
 {
     struct route *route = w->job->route;
     mrp_auto(manifest_free) struct manifest *here = NULL;
     mrp_auto(manifest_free) struct manifest *there = NULL;
-    int rc = list_referrers(&here, &route->src, digest, err);
+    int rc = referrers_list(&here, &route->src, digest, NULL, err);
     if (!rc && here)
-        rc = list_referrers(&there, &route->dst[w->dest], digest, err);
+        rc = referrers_list(&there, &route->dst[w->dest], digest, NULL, err);
     for (size_t i = 0; !rc && here && i < here->count; i++) {
         bool found = false;
         for (size_t k = 0; there && !found && k < there->count; k++)
@@ -98,8 +87,7 @@ static int check_referrers(const struct walk *w, const char *digest, struct mrp_
     }
     static const char *const suffixes[] = {".sig", ".att", ".sbom"};
     for (size_t i = 0; !rc && i < MRP_COUNT(suffixes); i++) {
-        mrp_auto(mrp_free_str) char *tag =
-            mrp_strf("sha256-%s%s", strchr(digest, ':') + 1, suffixes[i]);
+        mrp_auto(mrp_free_str) char *tag = referrers_tag(digest, suffixes[i]);
         struct found a = {0};
         struct found b = {0};
         rc = tag ? end_head(&a, &route->src, tag, NULL, err) : nomem(err);
@@ -133,34 +121,45 @@ static int walk_task(void *arg, struct mrp_error *err)
     return rc || !w->referrers ? rc : check_all_referrers(w, w->job->digest, 0, err);
 }
 
-static int walk_job(struct job *job, bool referrers, json_t *differences, struct mrp_error *err)
+struct compared {
+    struct job *job;
+    bool referrers;
+    json_t *differences;
+};
+
+static int walk_job(void *arg, struct mrp_error *err)
 {
+    const struct compared *c = arg;
+    struct job *job = c->job;
     struct walk walks[DESTINATIONS_MAX];
-    mrp_auto(mrp_group_free) struct mrp_group *group = NULL;
+    struct mrp_group *group = NULL;
     int rc = mrp_group_new(&group, job->route->copier->hub->http, 0, err);
     for (size_t i = 0; !rc && i < job->route->count; i++) {
         struct job_dest *d = &job->dests[i];
-        walks[i] = (struct walk){job, i, referrers, differences};
+        walks[i] = (struct walk){job, i, c->referrers, c->differences};
         if (d->changed)
             rc = differ(&walks[i], job->digest, d->had[0] ? "another digest" : "missing", err);
         else
             rc = mrp_group_spawn(group, walk_task, &walks[i], err);
     }
-    struct mrp_error other = {0};
-    int wait_rc = group ? mrp_group_wait(group, &other) : 0;
-    if (!rc && wait_rc) {
-        *err = other;
-        rc = wait_rc;
-    }
-    return rc;
+    return mrp_group_finish(&group, rc, err);
 }
 
 int verify_deep(struct copier *c, bool referrers, json_t *differences, struct mrp_error *err)
 {
-    for (struct job *job = c->jobs; job; job = job->next) {
-        int rc = walk_job(job, referrers, differences, err);
-        if (rc)
-            return rc;
+    enum { AT_ONCE = 16 };
+    size_t count = 0;
+    for (struct job *job = c->jobs; job; job = job->next)
+        count++;
+    struct compared *all = calloc(count + 1, sizeof *all);
+    struct mrp_group *group = NULL;
+    int rc = all ? mrp_group_new(&group, c->hub->http, AT_ONCE, err) : nomem(err);
+    struct compared *one = all;
+    for (struct job *job = c->jobs; !rc && job; job = job->next, one++) {
+        *one = (struct compared){job, referrers, differences};
+        rc = mrp_group_spawn(group, walk_job, one, err);
     }
-    return 0;
+    rc = mrp_group_finish(&group, rc, err);
+    free(all);
+    return rc;
 }

@@ -34,7 +34,7 @@ def pair(act, registries, layout, repo, proxy):
             assert not any(m == "PUT" and "/manifests/v1" in path for m, path, _ in target.seen)
 
     made = Pair()
-    made.source, made.target, made.digest, made.repo = source, target, digest, repo
+    made.source, made.target, made.digest, made.repo, made.act = source, target, digest, repo, act
     made.largest = max(json.loads(a.raw(repo, "v1"))["layers"], key=lambda layer: layer["size"])["digest"]
     return made
 
@@ -169,13 +169,16 @@ def test_too_many_descriptors(act, registries, layout, repo):
     assert "descriptors" in done.error
 
 
-def test_schema1(pair):
+@pytest.mark.parametrize("told", [True, False])  # its digest is not over all of the bytes
+def test_schema1(pair, told):
     pair.source.rule("GET", "/manifests/", lambda h, a: (
         200, [("Content-Type", "application/vnd.docker.distribution.manifest.v1+prettyjws")],
         b'{"schemaVersion":1,"fsLayers":[]}'), count=9)
-    pair.source.rule("HEAD", "/manifests/", lambda h, a: (200, [], b""), count=9)
+    header = [("Docker-Content-Digest", pair.digest)] if told else []
+    pair.source.rule("HEAD", "/manifests/", lambda h, a: (200, header, b""), count=9)
     done = pair.copy()
-    assert "schema 1" in done.error
+    assert "schema 1" in done.error and pair.source.host in done.error and done.hint
+    pair.absent()
 
 
 def test_index_that_names_itself(pair):
@@ -236,12 +239,31 @@ def test_upload_to_another_host_gets_no_authorization(act, pair, registries):
         other.stop()
 
 
-def test_immutable_tag(pair):
+def test_immutable_tag(pair, registries, layout):
+    other = layout.tag("other", layout.image([20], 1))
+    put = f"{registries[1].host}/{pair.repo}:v1"
+    assert pair.act("copy", from_="oci:layout:other", to=[put], referrers="no").result == "changed"
     said = json.dumps({"errors": [{"code": "TAG_INVALID", "message": "The image tag 'v1' already exists in the "
                                    "repository and cannot be overwritten because the repository is immutable."}]})
-    pair.target.rule("PUT", "/manifests/v1", p.status(400, said.encode()), count=9)
+
+    def refuse(handler, _):
+        handler.rfile.read(int(handler.headers["Content-Length"]))
+        handler.send_head(400, [], len(said))
+        handler.wfile.write(said.encode())
+
+    pair.target.rule("PUT", "/manifests/v1", refuse, count=9, before=True)
     done = pair.copy()
     assert done.code == "conflict" and "immutable" in done.error and pair.digest in done.error
+    assert other in done.error and registries[1].digest(pair.repo, "v1") == other
+
+
+def test_lost_answer_of_an_immutable_tag(pair):
+    """The tag is there, and it is ours: what the registry then says of it is no conflict."""
+    said = json.dumps({"errors": [{"code": "TAG_INVALID", "message": "The image tag 'v1' already exists in the "
+                                   "repository and cannot be overwritten because the repository is immutable."}]})
+    rule = pair.target.rule("PUT", "/manifests/v1", p.status(400, said.encode()), count=9)
+    pair.check(pair.copy())
+    assert rule.hits == 1
 
 
 def test_405_for_referrers_is_a_note(act, registries, layout, repo, proxy):
@@ -300,6 +322,41 @@ def test_one_bad_destination_does_not_stop_the_other(act, pair, registries):
                to=[f"{pair.target.host}/{pair.repo}", f"{c.host}/{pair.repo}"], referrers="no")
     assert "full" in done.error and pair.target.host in done.error
     assert c.digest(pair.repo, "v1") == pair.digest
+
+
+@pytest.mark.parametrize("method, path", [("PUT", UPLOAD), ("POST", "/uploads/"), ("PUT", "/manifests/"),
+                                          ("HEAD", "/manifests/")])
+def test_stalled_destination(pair, method, path):
+    """It takes the request and says nothing: given up after `stall`, tried again."""
+    ended = threading.Event()
+
+    def effect(handler, answer):
+        ended.wait(30)
+        p.close(handler)
+
+    rule = pair.target.rule(method, path, effect)
+    try:
+        pair.check(pair.copy(stall="1s"))
+        assert rule.hits == 1
+    finally:
+        ended.set()
+
+
+@pytest.mark.parametrize("path", ["/manifests/"])
+def test_wrong_digest_at_the_destination(pair, path):
+    """The registry says that it has stored something else."""
+    other = "sha256:" + "1" * 64
+
+    def effect(handler, answer):
+        kept = [(k, v) for k, v in answer[1] if k.lower() != "docker-content-digest"]
+        return (answer[0], [*kept, ("Docker-Content-Digest", other)], answer[2])
+
+    pair.target.rule("PUT", path, effect, count=99)
+    done = pair.copy()
+    assert done.code == "remote" and other in done.error and pair.target.host in done.error, done.last
+    assert f"{pair.repo}:v1" in done.error and len(set(re.findall("sha256:[0-9a-f]{64}", done.error))) == 2
+    if path == UPLOAD:
+        pair.absent()
 
 
 def test_stalled_source(pair):

@@ -5,6 +5,7 @@ import json
 import threading
 
 import proxy as p
+from images import OCI
 
 SIZE = 2_000_000
 
@@ -124,3 +125,132 @@ def test_the_second_route_sends_what_the_first_could_not(act, registries, layout
     assert refused.hits == 1 and f"{front.host}/{repo}/" in done.error, done.last
     tags = [path for method, path, _ in front.seen if method == "PUT" and path.endswith("/manifests/v1")]
     assert len(tags) == 1 and tags[0].split("/")[-3] not in done.error.partition(" to ")[2].partition(":v1")[0].split("/")
+
+
+def api_of(front, lists, page=100):
+    """Gives the registry behind a proxy the referrers API: `lists` is {digest: entries}."""
+    def answer(handler, _):
+        digest, _, start = handler.path.rpartition("/")[2].partition("?from=")
+        start, entries = int(start or 0), lists.get(digest, [])
+        index = {"schemaVersion": 2, "mediaType": OCI + "index.v1+json", "manifests": entries[start:start + page]}
+        more = [("Link", f'<{handler.path.partition("?")[0]}?from={start + page}>; rel="next"')]
+        return (200, more if start + page < len(entries) else [], json.dumps(index).encode())
+
+    front.rule("GET", "/referrers/", answer, count=9999)
+
+
+def artifacts(layout, repo, subject, count):
+    """Artifacts about an image, and their entries in a list."""
+    about = {k: subject[k] for k in ("mediaType", "digest", "size")}
+    return [{**layout.image([50 + i], f"{repo}{i}", subject=about, artifactType="application/x"),
+             "artifactType": "application/x"} for i in range(count)]
+
+
+def push(act, layout, registry, repo, entries, prefix="n"):
+    """Manifests that no tag names at the registry, by way of tags of the layout."""
+    for i, entry in enumerate(entries):
+        layout.tag(f"{prefix}{i}", entry)
+    images = [f"oci:layout@{entry['digest']}" for entry in entries]
+    done = act("copy", from_=images, to=[f"{registry.host}/{repo}"], referrers="no")
+    assert done.result == "changed", done.last
+
+
+def test_referrers_of_an_api_in_pages(act, registries, layout, repo, proxy):
+    """A destination without the API gets the list as a tag, a folder too; one with it does not."""
+    a, b, c = registries
+    image = layout.image([3000], repo)
+    digest = layout.tag("v1", image)
+    notes = artifacts(layout, repo, image, 5)
+    push(act, layout, a, repo, [image, *notes])
+    act("copy", from_="oci:layout:v1", to=[f"{a.host}/{repo}"], referrers="no")
+    source, able = proxy(a), proxy(c)
+    api_of(source, {digest: notes}, page=2)
+    api_of(able, {})
+    done = act("copy", from_=f"{source.host}/{repo}:v1",
+               to=[f"{b.host}/{repo}", f"{able.host}/{repo}", "oci:out:v1"])
+    assert done.result == "changed", done.last
+    assert source.count("GET", f"/referrers/{digest}") == 3
+    tag = "sha256-" + digest_of(image)
+    assert [e["digest"] for e in json.loads(b.raw(repo, tag))["manifests"]] == [n["digest"] for n in notes]
+    for note in notes:
+        assert b.digest(repo, note["digest"]) == c.digest(repo, note["digest"]) == note["digest"]
+    assert not able.count("PUT", "/manifests/sha256-") and not able.count("GET", "/manifests/sha256-")
+    assert act("verify", from_=f"{source.host}/{repo}:v1", to=[f"{b.host}/{repo}", "oci:out:v1"]).outputs["equal"]
+
+
+def test_a_list_of_referrers_is_added_to(act, registries, layout, repo, proxy):
+    a, b, _ = registries
+    image = layout.image([3000], repo)
+    digest = layout.tag("v1", image)
+    ours, theirs = artifacts(layout, repo, image, 1), artifacts(layout, repo + "x", image, 1)
+    tag = "sha256-" + digest_of(image)
+    for registry, entries in ((a, ours), (b, theirs)):
+        push(act, layout, registry, repo, [image, *entries], registry.host.replace(":", ""))
+        layout.tag(tag, layout.index(entries))
+        act("copy", from_=f"oci:layout:{tag}", to=[f"{registry.host}/{repo}"], referrers="no")
+    act("copy", from_="oci:layout:v1", to=[f"{a.host}/{repo}", f"{b.host}/{repo}"], referrers="no")
+    done = act("copy", from_=f"{a.host}/{repo}:v1", to=[f"{b.host}/{repo}"], referrers="always")
+    assert done.result == "changed", done.last
+    both = [e["digest"] for e in json.loads(b.raw(repo, tag))["manifests"]]
+    assert both == [theirs[0]["digest"], ours[0]["digest"]]
+    again = act("copy", from_=f"{a.host}/{repo}:v1", to=[f"{b.host}/{repo}"], referrers="always")
+    assert again.result == "unchanged" and not again.changes
+
+
+def test_an_artifact_that_is_refused_is_left_out(act, registries, layout, repo, proxy):
+    """405 for one of three artifacts: the image and the others are there, the list names only them."""
+    a, b, _ = registries
+    image = layout.image([3000], repo)
+    digest = layout.tag("v1", image)
+    notes = artifacts(layout, repo, image, 3)
+    push(act, layout, a, repo, [image, *notes])
+    act("copy", from_="oci:layout:v1", to=[f"{a.host}/{repo}"], referrers="no")
+    source, target = proxy(a), proxy(b)
+    api_of(source, {digest: notes})
+    refused = json.dumps({"errors": [{"code": "UNSUPPORTED", "message": "no artifacts"}]}).encode()
+    target.rule("PUT", "/manifests/" + notes[1]["digest"], p.status(405, refused), count=9)
+    done = act("copy", from_=f"{source.host}/{repo}:v1", to=[f"{target.host}/{repo}"])
+    assert done.result == "changed", done.last
+    assert b.digest(repo, "v1") == digest
+    said = [text for text in done.logs if "405" in text]
+    assert len(said) == 1 and target.host in said[0] and notes[1]["digest"] in said[0]
+    listed = [e["digest"] for e in json.loads(b.raw(repo, "sha256-" + digest_of(image)))["manifests"]]
+    assert listed == [notes[0]["digest"], notes[2]["digest"]]
+
+
+def test_a_platform_that_is_refused_is_not_forgiven(act, registries, layout, repo, proxy):
+    """405 for a part of the image itself ends the copy, also while its signatures are copied."""
+    a, b, _ = registries
+    children = [layout.image([3000 + i], repo, arch) for i, arch in enumerate(("amd64", "arm64"))]
+    digest = layout.tag("v1", layout.index(children))
+    hex_ = digest.split(":")[1]
+    tags = ["v1"] + [f"sha256-{hex_}.{kind}" for kind in ("sig", "att", "sbom")]
+    for i, tag in enumerate(tags[1:]):
+        layout.tag(tag, layout.image([100 + i], repo))
+    for tag in tags:
+        act("copy", from_=f"oci:layout:{tag}", to=[f"{a.host}/{repo}"], referrers="no")
+    target = proxy(b)
+    target.rule("PUT", "/manifests/" + children[1]["digest"], p.status(405, b"{}"), count=9)
+    done = act("copy", from_=f"{a.host}/{repo}:v1", to=[f"{target.host}/{repo}"])
+    assert done.code == "remote" and children[1]["digest"] in done.error and "405" in done.error, done.last
+    assert not target.count("PUT", "/manifests/v1")
+
+
+def test_attestations_go_with_their_platform(act, registries, layout, repo):
+    """What a builder adds to an index for a platform, as `docker buildx` does it."""
+    a, b, _ = registries
+    rows = []
+    for arch in ("amd64", "arm64"):
+        image = layout.image([2000], repo, arch)
+        rows.append({**image, "platform": {"os": "linux", "architecture": arch}})
+        rows.append({**layout.image([60], repo + arch), "platform": {"os": "unknown", "architecture": "unknown"},
+                     "annotations": {"vnd.docker.reference.type": "attestation-manifest",
+                                     "vnd.docker.reference.digest": image["digest"]}})
+    layout.tag("v1", layout.index(rows))
+    done = act("copy", from_="oci:layout:v1", to=[f"{a.host}/{repo}"], platforms=["linux/arm64"])
+    assert done.result == "changed", done.last
+    assert [e["digest"] for e in json.loads(a.raw(repo, "v1"))["manifests"]] == [row["digest"] for row in rows[2:]]
+    for row in rows[2:]:
+        assert a.digest(repo, row["digest"]) == row["digest"]
+    options = {"from_": "oci:layout:v1", "to": [f"{a.host}/{repo}"], "platforms": ["linux/arm64"]}
+    assert act("verify", **options).outputs["equal"]

@@ -1,0 +1,16 @@
+/* What refers to an image: by the API, the fallback tag, cosign's tags. */
+#ifndef ECR_REFERRERS_H
+#define ECR_REFERRERS_H
+
+#include "copy.h"
+
+/** "sha256:HEX" -> "sha256-HEX" + suffix; owned. */
+char *referrers_tag(const char *digest, const char *suffix);
+/** The list that an end keeps: its API's, or the fallback tag's. NULL in *out: none. */
+int referrers_list(struct manifest **out,
+                   struct end *end,
+                   const char *digest,
+                   struct tally *tally,
+                   struct mrp_error *err) MRP_NODISCARD;
+
+#endif
