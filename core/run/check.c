@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ void mrp_used_done(struct mrp_used *used)
         free(used->list[i].name);
         free(used->list[i].path);
         free(used->list[i].version);
+        free(used->list[i].identity);
     }
     free(used->list);
     *used = (struct mrp_used){0};
@@ -59,9 +61,11 @@ static void add_used(struct findings *f, const json_t *j)
     if (!list)
         return;
     u->list = list;
-    list[u->count++] = (struct mrp_used_plugin){.name = mrp_strdup(mrp_json_str(j, "name")),
-                                                .path = mrp_strdup(mrp_json_str(j, "path")),
-                                                .version = mrp_strdup(mrp_json_str(j, "version"))};
+    list[u->count++] =
+        (struct mrp_used_plugin){.name = mrp_strdup(mrp_json_str(j, "name")),
+                                 .path = mrp_strdup(mrp_json_str(j, "path")),
+                                 .version = mrp_strdup(mrp_json_str(j, "version")),
+                                 .identity = mrp_strdup(mrp_json_str(j, "identity"))};
 }
 
 static struct mrp_mark env_mark(const struct mrp_pairs *env, const char *name)
@@ -163,26 +167,69 @@ static bool read_findings(struct findings *f, int fd)
     return in_time;
 }
 
-static void check_main(const struct mrp_check_job *job, int fd, pid_t runner)
+static void check_main(const struct mrp_check_job *job, int findings, int server, pid_t runner)
 {
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != runner)
         _exit(1);
-    fd = dup2(fd, 3);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    dup2(null, 0);
-    dup2(null, 1);
-    dup2(null, 2);
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-    close_range(4, ~0u, 0);
+    /* The ends may sit where they are to be put, or in each other's place. */
+    findings = fcntl(findings, F_DUPFD_CLOEXEC, 10);
+    server = server < 0 ? -1 : fcntl(server, F_DUPFD_CLOEXEC, 10);
+    for (int fd = 0; fd < 3; fd++)
+        dup2(null, fd);
+    dup3(findings, MRP_CHECK_FD, O_CLOEXEC);
+    if (server >= 0)
+        dup3(server, MRP_FORKSERVER_FD, O_CLOEXEC);
+    close_range(server >= 0 ? MRP_FORKSERVER_FD + 1 : MRP_CHECK_FD + 1, ~0u, 0);
     for (int sig = 1; sig < 32; sig++)
         signal(sig, SIG_DFL);
-    mrp_check_child(job, fd);
+    mrp_check_child(job, server >= 0 ? runner : -1);
     _exit(0);
 }
 
+/* The end of the child, unless it goes on as the fork server. */
+static void end_child(pid_t pid, bool at_once)
+{
+    int status;
+    if (at_once)
+        kill(-pid, SIGKILL);
+    kill(pid, at_once ? SIGKILL : 0);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+}
+
+static int start_child(pid_t *pid,
+                       int *findings,
+                       struct mrp_forkserver *server,
+                       const struct mrp_check_job *job,
+                       struct mrp_error *err)
+{
+    int ends[2], asks[2] = {-1, -1};
+    pid_t runner = getpid();
+    if (pipe2(ends, O_CLOEXEC))
+        return mrp_fail_errno(err, "make a pipe");
+    if (server && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, asks))
+        asks[0] = asks[1] = -1; /* without it a worker is forked here */
+    *pid = fork();
+    if (*pid == 0)
+        check_main(job, ends[1], asks[1], runner);
+    close(ends[1]);
+    mrp_close_fd(&asks[1]);
+    if (*pid < 0) {
+        close(ends[0]);
+        mrp_close_fd(&asks[0]);
+        return mrp_fail_errno(err, "start the check");
+    }
+    *findings = ends[0];
+    if (server)
+        server->fd = asks[0];
+    return 0;
+}
+
 int mrp_check(struct mrp_used *out,
+              struct mrp_forkserver *server,
               const struct mrp_spec *spec,
               const struct mrp_plan *plan,
               const struct mrp_names *names,
@@ -197,24 +244,19 @@ int mrp_check(struct mrp_used *out,
     struct mrp_check_job job = {spec, plan, names, plugin_dirs, env};
     struct findings f = {.spec = spec, .plan = plan, .diags = diags, .used = out};
     size_t before = diags->errors;
-    int ends[2], status = 0;
-    if (pipe2(ends, O_CLOEXEC))
-        return mrp_fail_errno(err, "make a pipe");
-    pid_t runner = getpid(), pid = fork();
-    if (pid == 0)
-        check_main(&job, ends[1], runner);
-    close(ends[1]);
-    if (pid < 0) {
-        close(ends[0]);
-        return mrp_fail_errno(err, "start the check");
+    pid_t pid = -1;
+    int findings = -1, rc = start_child(&pid, &findings, server, &job, err);
+    if (rc)
+        return rc;
+    bool in_time = read_findings(&f, findings);
+    close(findings);
+    if (server && server->fd >= 0 && in_time && f.ended && diags->errors == before) {
+        server->pid = pid;
+    } else {
+        if (server)
+            mrp_close_fd(&server->fd);
+        end_child(pid, !in_time || !f.ended);
     }
-    bool in_time = read_findings(&f, ends[0]);
-    close(ends[0]);
-    if (!in_time || !f.ended)
-        kill(-pid, SIGKILL);
-    kill(pid, f.ended ? 0 : SIGKILL);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
     if (!f.ended) {
         out->failed = true;
         const char *what = f.doing ? f.doing : "the plugins";

@@ -12,20 +12,17 @@
 #include <mrpipe/options.h>
 #include <mrpipe/text.h>
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct mapped {
-    const char *name;
-    const struct mrp_plugin *plugin; /* NULL: cannot be used */
-};
+#include <unistd.h>
 
 struct checker {
     const struct mrp_check_job *job;
-    int fd;
     char **dirs;
-    struct mapped *mapped;
+    struct mrp_mapped *mapped;
     size_t count;
+    bool stray; /* something is mapped that no worker would have in it */
     /* of the node that is being checked */
     size_t node;
     const struct mrp_action *action;
@@ -33,13 +30,13 @@ struct checker {
     bool problem;
 };
 
-static void say(const struct checker *c, json_t *j)
+static void say(json_t *j)
 {
     mrp_auto(mrp_free_json) json_t *owned = j;
     mrp_auto(mrp_free_str) char *text = owned ? mrp_json_text(owned) : NULL;
     mrp_auto(mrp_free_str) char *line = text ? mrp_strf("%s\n", text) : NULL;
     if (line)
-        (void)mrp_write_all(c->fd, line, strlen(line));
+        (void)mrp_write_all(MRP_CHECK_FD, line, strlen(line));
 }
 
 static json_t *finding(const char *type)
@@ -68,12 +65,12 @@ problem(struct checker *c, const char *part, const char *at, const char *message
     return j;
 }
 
-static void doing(const struct checker *c, const char *what, const char *name)
+static void doing(const char *what, const char *name)
 {
     json_t *j = finding("doing");
     mrp_auto(mrp_free_str) char *text = mrp_strf("%s `%s`", what, name);
     put_text(j, "what", text);
-    say(c, j);
+    say(j);
 }
 
 /* ---- plugins ---- */
@@ -100,7 +97,7 @@ static char *why_not(char *const *causes, char *const *dirs, const char *name)
     return all;
 }
 
-static const struct mrp_plugin *map_plugin(struct checker *c, const char *name)
+static void map_plugin(struct mrp_mapped *out, struct checker *c, const char *name)
 {
     const struct mrp_plugin_pin *pin = mrp_plugin_pin_of(c->job->spec, name);
     mrp_auto(mrp_free_strv) char **paths = NULL;
@@ -108,34 +105,39 @@ static const struct mrp_plugin *map_plugin(struct checker *c, const char *name)
     struct mrp_error err = {0};
     if (mrp_plugin_candidates(&paths, &causes, name, c->dirs, pin, &err))
         mrp_strv_add(&causes, err.msg);
-    doing(c, "plugin", name);
+    doing("plugin", name);
     for (char **path = paths; path && *path; path++) {
         const struct mrp_plugin *plugin;
         void *handle;
         struct mrp_error why = {0};
+        mrp_auto(mrp_free_str) char *identity = mrp_plugin_identity(*path);
         if (mrp_plugin_open(&plugin, &handle, *path, pin ? pin->sha256 : NULL, &why)) {
             mrp_strv_add(&causes, why.msg);
+            c->stray = true;
             continue;
         }
         if (!version_fits(pin, plugin)) {
             mrp_auto(mrp_free_str) char *text = mrp_strf("%s has version %s, the spec pins %s",
                                                          *path, plugin->version, pin->version);
             mrp_strv_add(&causes, text ? text : "version");
+            c->stray = true;
             continue;
         }
         json_t *j = finding("plugin");
         mrp_json_puts(j, "name", name);
         mrp_json_puts(j, "path", *path);
         mrp_json_puts(j, "version", plugin->version);
-        say(c, j);
-        return plugin;
+        mrp_json_puts(j, "identity", identity);
+        say(j);
+        out->path = mrp_strdup(*path);
+        out->plugin = plugin;
+        return;
     }
     mrp_auto(mrp_free_str) char *text = why_not(causes, c->dirs, name);
     json_t *j = problem(c, "uses", NULL, text ? text : "a plugin cannot be used", NULL);
     mrp_json_put(j, "plugin-failure", json_true());
     mrp_json_puti(j, "width", (int64_t)strlen(name));
-    say(c, j);
-    return NULL;
+    say(j);
 }
 
 static const struct mrp_plugin *plugin_of(struct checker *c, const char *name)
@@ -143,11 +145,12 @@ static const struct mrp_plugin *plugin_of(struct checker *c, const char *name)
     for (size_t i = 0; i < c->count; i++)
         if (mrp_streq(c->mapped[i].name, name))
             return c->mapped[i].plugin;
-    struct mapped *mapped = realloc(c->mapped, (c->count + 1) * sizeof *mapped);
+    struct mrp_mapped *mapped = realloc(c->mapped, (c->count + 1) * sizeof *mapped);
     if (!mapped)
         return NULL;
     c->mapped = mapped;
-    mapped[c->count] = (struct mapped){.name = name, .plugin = map_plugin(c, name)};
+    mapped[c->count] = (struct mrp_mapped){.name = name};
+    map_plugin(&mapped[c->count], c, name);
     return c->mapped[c->count++].plugin;
 }
 
@@ -176,7 +179,7 @@ static const struct mrp_action *action_of(struct checker *c, const struct mrp_st
     mrp_buf_done(&list);
     json_t *j = problem(c, "uses", NULL, text, hint);
     mrp_json_puti(j, "width", (int64_t)strlen(stage->uses));
-    say(c, j);
+    say(j);
     return NULL;
 }
 
@@ -194,7 +197,7 @@ static void on_option(void *arg, const char *option, const char *message, const 
         hint = mrp_strf("did you mean `%s`?", nearest);
     else
         hint = mrp_strf("`mrpipe help %s` lists its options", stage->uses);
-    say(c, problem(c, written ? "with" : "uses", option, message, hint));
+    say(problem(c, written ? "with" : "uses", option, message, hint));
 }
 
 static bool in_table(const struct mrp_option *table, const char *name)
@@ -215,7 +218,7 @@ static void bad_expression(struct checker *c,
         bad && *bad ? mrp_strf(*bad == '[' ? "%s%s" : "%s.%s", key, bad) : mrp_strdup(key);
     json_t *j = problem(c, part, at, why->msg, why->hint);
     mrp_json_puti(j, "column", why->upstream);
-    say(c, j);
+    say(j);
 }
 
 /* True if a value can be seen to be wrong before it is known. */
@@ -276,8 +279,8 @@ static void try_options(struct checker *c, const json_t *with)
         if (action->check(state, &option, &why)) {
             const struct mrp_stage_spec *stage = c->job->plan->nodes[c->node].spec;
             bool written = option && json_object_get(stage->with.json, option);
-            say(c, problem(c, written ? "with" : "uses", option,
-                           why.msg[0] ? why.msg : "the options do not fit", why.hint));
+            say(problem(c, written ? "with" : "uses", option,
+                        why.msg[0] ? why.msg : "the options do not fit", why.hint));
         }
     }
     mrp_options_done(state, action->options);
@@ -322,7 +325,7 @@ static int on_name(void *arg, const char *path, const char *name, int offset, st
         mrp_auto(mrp_free_str) char *hint = near ? mrp_strf("did you mean `%s`?", near) : NULL;
         json_t *j = problem(c, r->part, path, text, hint);
         mrp_json_puti(j, "column", offset);
-        say(c, j);
+        say(j);
         return 0;
     }
     return 0;
@@ -365,7 +368,7 @@ static void check_node(struct checker *c, size_t index)
     c->problem = false;
     mrp_free_strv(&c->deferred);
     c->action = action_of(c, node->spec);
-    doing(c, "stage", node->id);
+    doing("stage", node->id);
     int names_rc = 0;
     if (node->spec->with.json)
         names_rc = mrp_expr_names(node->spec->with.json, on_name, &ref, &why);
@@ -379,9 +382,15 @@ static void check_node(struct checker *c, size_t index)
         check_text(c, "env", node->spec->env.list[i].name, node->spec->env.list[i].value, &scope);
 }
 
-void mrp_check_child(const struct mrp_check_job *job, int fd)
+/* Findings end when their descriptor is closed; its number stays taken for the workers. */
+static void end_findings(void)
 {
-    struct checker c = {.job = job, .fd = fd};
+    dup3(STDIN_FILENO, MRP_CHECK_FD, O_CLOEXEC);
+}
+
+void mrp_check_child(const struct mrp_check_job *job, pid_t runner)
+{
+    struct checker c = {.job = job};
     struct mrp_error err = {0};
     mrp_worker_limits();
     if (mrp_plugin_dirs(&c.dirs, job->plugin_dirs, &err))
@@ -391,8 +400,10 @@ void mrp_check_child(const struct mrp_check_job *job, int fd)
         plugin_of(&c, "env");
     for (size_t i = 0; i < job->plan->count; i++)
         check_node(&c, i);
-    say(&c, finding("end"));
+    say(finding("end"));
+    end_findings();
     mrp_free_strv(&c.deferred);
     mrp_free_strv(&c.dirs);
-    free(c.mapped);
+    if (runner > 0 && !c.stray)
+        mrp_forkserver_serve(runner, c.mapped, c.count);
 }

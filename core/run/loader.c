@@ -214,6 +214,17 @@ int mrp_plugin_open(const struct mrp_plugin **out,
     return 0;
 }
 
+char *mrp_plugin_identity(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st))
+        return NULL;
+    return mrp_strf("%llu %llu %lld %lld.%09ld %lld.%09ld", (unsigned long long)st.st_dev,
+                    (unsigned long long)st.st_ino, (long long)st.st_size,
+                    (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (long long)st.st_ctim.tv_sec,
+                    st.st_ctim.tv_nsec);
+}
+
 const struct mrp_action *mrp_plugin_action(const struct mrp_plugin *plugin, const char *name)
 {
     /* Steps by the plugin's own size of an action: a newer one may have more fields. */

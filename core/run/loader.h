@@ -26,6 +26,8 @@ int mrp_plugin_open(const struct mrp_plugin **out,
                     const char *path,
                     const char *sha256,
                     struct mrp_error *err) MRP_NODISCARD;
+/** What changes when a file is replaced or written: owned text; NULL: there is no such file. */
+char *mrp_plugin_identity(const char *path);
 const struct mrp_action *mrp_plugin_action(const struct mrp_plugin *plugin, const char *name);
 /** The pin of a plugin, or NULL. */
 const struct mrp_plugin_pin *mrp_plugin_pin_of(const struct mrp_spec *spec, const char *name);

@@ -258,6 +258,33 @@ static void become_child(const struct mrp_spawn *spawn,
     _exit(127);
 }
 
+/* A process that the fork server makes; -1: it cannot. */
+static pid_t
+ask_server(const struct mrp_spawn *spawn, struct mrp_guard *guard, int slot, int ends[2])
+{
+    if (!spawn->server)
+        return -1;
+    struct mrp_forkserver_ends its = {.out = spawn->capture->write_fd[0],
+                                      .err = spawn->capture->write_fd[1],
+                                      .frames = ends[1],
+                                      .in = spawn->with_stdin ? STDIN_FILENO : -1};
+    pid_t pid = mrp_forkserver_fork(spawn->server, &its, spawn->last);
+    if (pid < 0)
+        return -1;
+    setpgid(pid, pid);
+    mrp_guard_enter(guard, slot, pid);
+    if (spawn->brief(spawn->arg, ends[0]) == 0)
+        return pid;
+    /* It has not begun, so another one may do the work, on frames of its own. */
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    close(ends[0]);
+    close(ends[1]);
+    ends[0] = ends[1] = -1;
+    return -1;
+}
+
 int mrp_loop_spawn(struct mrp_loop *loop,
                    struct mrp_proc *proc,
                    const struct mrp_spawn *spawn,
@@ -275,7 +302,14 @@ int mrp_loop_spawn(struct mrp_loop *loop,
     mrp_journal_flush(loop->journal); /* so that no child carries a copy of it */
     pid_t runner = getpid();
     proc->slot = mrp_guard_slot(loop->guard);
-    pid_t pid = fork();
+    pid_t pid = ask_server(spawn, loop->guard, proc->slot, ends);
+    if (pid < 0 && spawn->frames && ends[0] < 0 &&
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) {
+        mrp_guard_enter(loop->guard, proc->slot, 0);
+        return mrp_fail_errno(err, "make a socket pair");
+    }
+    if (pid < 0)
+        pid = fork();
     if (pid == 0)
         become_child(spawn, loop->guard, proc->slot, runner, ends[1]);
     mrp_close_fd(&ends[1]);

@@ -2,6 +2,7 @@
 #ifndef MRP_RUN_LOOP_H
 #define MRP_RUN_LOOP_H
 
+#include "forkserver.h"
 #include "guard.h"
 #include "journal.h"
 #include "mask.h"
@@ -80,6 +81,11 @@ struct mrp_spawn {
     struct mrp_capture *capture;
     bool frames;     /* a socketpair: its end is descriptor 3 in the child */
     bool with_stdin; /* the runner's standard input; else /dev/null */
+    /** Asked for the process first (needs capture and frames); NULL: it is forked here. */
+    struct mrp_forkserver *server;
+    bool last; /* the server will not be asked again */
+    /** Tell such a process its work: the runner's end of its frames. 0 or -1. */
+    int (*brief)(void *arg, int fd);
     /** Runs in the child and must not return; standard streams are set, signals are default, all
      * descriptors but 0 to 3 are closed. */
     void (*child)(void *arg);

@@ -41,9 +41,10 @@ static int jobs_of(const struct mrp_spec *spec, const struct mrp_run_options *op
     return jobs > 256 ? 256 : jobs;
 }
 
-/* Plan and checks: everything that is wrong with the spec is found here. */
+/* Plan and checks: everything that is wrong with the spec is found here. With `serve` a run
+ * follows: else all commands are looked at. */
 static int
-prepare(struct mrp_session *s, struct mrp_diags *diags, bool lint_all, struct mrp_error *err)
+prepare(struct mrp_session *s, struct mrp_diags *diags, bool serve, struct mrp_error *err)
 {
     const struct mrp_spec *spec = s->spec;
     s->guard = (struct mrp_guard)MRP_GUARD_INIT;
@@ -64,13 +65,15 @@ prepare(struct mrp_session *s, struct mrp_diags *diags, bool lint_all, struct mr
     if (!rc)
         rc = mrp_plan_select(&s->plan, s->options->only, s->options->from_stage, err);
     if (!rc)
-        rc = mrp_check(&s->used, spec, &s->plan, &s->names, s->options->plugin_dirs, diags, err);
-    mrp_lint_commands(spec, lint_all, diags);
+        rc = mrp_check(&s->used, serve && !s->options->in_process ? &s->server : NULL, spec,
+                       &s->plan, &s->names, s->options->plugin_dirs, diags, err);
+    mrp_lint_commands(spec, !serve, diags);
     return rc;
 }
 
 static void session_done(struct mrp_session *s)
 {
+    mrp_forkserver_stop(&s->server);
     mrp_phases_free(&s->phases);
     mrp_plan_done(&s->plan);
     mrp_used_done(&s->used);
@@ -292,6 +295,7 @@ static void run_loop(struct mrp_session *s)
 
 static int finish(struct mrp_session *s)
 {
+    mrp_forkserver_stop(&s->server);
     mrp_guard_sweep(&s->guard);
     /* What the sweep ended may have written last words. */
     mrp_capture_flush(s->loop.lasting);
@@ -317,13 +321,12 @@ int mrp_run(struct mrp_spec *spec,
             struct mrp_diags *diags,
             struct mrp_error *err)
 {
-    struct mrp_session s = {.spec = spec, .options = options};
+    struct mrp_session s = {.spec = spec, .options = options, .server = MRP_FORKSERVER_INIT};
     signal(SIGPIPE, SIG_IGN);
     s.masker = mrp_masker_new();
     mrp_journal_init(&s.journal, s.masker, options->sinks, options->sink_count);
     s.loop.signal_fd = -1;
-    int rc =
-        s.masker ? prepare(&s, diags, false, err) : mrp_fail(err, MRP_E_NOMEM, "out of memory");
+    int rc = s.masker ? prepare(&s, diags, true, err) : mrp_fail(err, MRP_E_NOMEM, "out of memory");
     int code = rc ? exit_of_prepare(&s, rc) : 0;
     if (!rc && (rc = set_up(&s, err)))
         code = rc == MRP_E_CONFIG || rc == MRP_E_NOTFOUND ? MRP_EXIT_USAGE : MRP_EXIT_FAILED;
@@ -345,9 +348,9 @@ int mrp_run_check(struct mrp_spec *spec,
                   struct mrp_diags *diags,
                   struct mrp_error *err)
 {
-    struct mrp_session s = {.spec = spec, .options = options};
+    struct mrp_session s = {.spec = spec, .options = options, .server = MRP_FORKSERVER_INIT};
     mrp_journal_init(&s.journal, NULL, NULL, 0);
-    int rc = prepare(&s, diags, true, err);
+    int rc = prepare(&s, diags, false, err);
     int code = rc ? exit_of_prepare(&s, rc) : MRP_EXIT_OK;
     session_done(&s);
     return code;
@@ -359,7 +362,7 @@ int mrp_run_graph(json_t **out,
                   struct mrp_diags *diags,
                   struct mrp_error *err)
 {
-    struct mrp_session s = {.spec = spec, .options = options};
+    struct mrp_session s = {.spec = spec, .options = options, .server = MRP_FORKSERVER_INIT};
     mrp_journal_init(&s.journal, NULL, NULL, 0);
     int rc = mrp_buildenv_early(&s.env, spec, options, err);
     s.names = (struct mrp_names){

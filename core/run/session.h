@@ -28,7 +28,8 @@ struct mrp_session {
     const struct mrp_run_options *options;
     struct mrp_plan plan;
     struct mrp_used used;
-    struct mrp_names names; /* of expressions, as far as known at the moment */
+    struct mrp_forkserver server; /* of workers; none once it is of no use */
+    struct mrp_names names;       /* of expressions, as far as known at the moment */
     struct mrp_masker *masker;
     struct mrp_journal journal;
     struct mrp_guard guard;

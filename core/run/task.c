@@ -1,7 +1,9 @@
 /* A task: starts a worker, turns its frames into events, judges how it ended. */
 #include "task.h"
 
+#include "brief.h"
 #include "frames.h"
+#include "loader.h"
 
 #include <mrpipe/auto.h>
 #include <mrpipe/file.h>
@@ -137,6 +139,21 @@ static void on_exit_worker(void *arg, struct mrp_proc *proc)
     task_free(t);
 }
 
+static int brief(void *arg, int fd)
+{
+    return mrp_brief_send(fd, arg);
+}
+
+/* A plugin that is no longer the file that was mapped for the checks is mapped anew. */
+static struct mrp_forkserver *server_for(struct mrp_task *t)
+{
+    const struct mrp_used_plugin *plugin = t->init.plugin;
+    if (t->init.s->server.pid <= 0)
+        return NULL;
+    mrp_auto(mrp_free_str) char *now = mrp_plugin_identity(plugin->path);
+    return now && mrp_streq(now, plugin->identity) ? &t->init.s->server : NULL;
+}
+
 static int start_process(struct mrp_task *t, struct mrp_error *err)
 {
     t->capture.line = on_line;
@@ -151,6 +168,9 @@ static int start_process(struct mrp_task *t, struct mrp_error *err)
     struct mrp_spawn spawn = {.capture = &t->capture,
                               .frames = true,
                               .with_stdin = t->init.s->options->with_stdin && !t->init.quiet,
+                              .server = server_for(t),
+                              .last = t->init.last,
+                              .brief = brief,
                               .child = mrp_worker_main,
                               .arg = &t->work};
     return mrp_loop_spawn(&t->init.s->loop, &t->proc, &spawn, err);

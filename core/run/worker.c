@@ -120,9 +120,9 @@ static int carry_out(enum mrp_result *result,
                      bool *loaded,
                      struct mrp_error *err)
 {
-    const struct mrp_plugin *plugin;
+    const struct mrp_plugin *plugin = work->plugin;
     void *handle;
-    int rc = mrp_plugin_open(&plugin, &handle, work->path, work->sha256, err);
+    int rc = plugin ? 0 : mrp_plugin_open(&plugin, &handle, work->path, work->sha256, err);
     if (rc)
         return rc;
     *loaded = true;

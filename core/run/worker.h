@@ -8,12 +8,14 @@
 
 /** All borrowed. */
 struct mrp_work {
-    const char *path;   /* of the plugin */
-    const char *sha256; /* NULL */
+    const char *path;                /* of the plugin */
+    const char *sha256;              /* NULL */
+    const struct mrp_plugin *plugin; /* mapped already; NULL: `path` is to be mapped */
     const char *action;
     enum mrp_mode mode;
     const json_t *with;
     struct mrp_stage_init stage; /* emit, arg, outputs and cancelled are set by the worker */
+    char *brief;                 /* what holds the texts of a work that came as bytes; NULL */
 };
 
 /** The body of a worker process: frames go to descriptor 3. `arg` is a struct mrp_work. */
