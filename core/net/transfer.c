@@ -13,7 +13,7 @@
 #define ERROR_BODY_LIMIT ((size_t)64 << 10)
 #define CONNECT_MS 15000L
 #define SMALL_BUFFER (64L << 10)
-#define STREAM_BUFFER (512L << 10)
+#define STREAM_BUFFER (256L << 10)
 
 static void pause_call(struct mrp_http_call *call)
 {

@@ -50,9 +50,10 @@ const struct mrp_option ecr_sync_options[] = {
      .help = "allow plain http to any registry"},
     {"parallel", MRP_INT(struct ecr_sync, parallel), .fallback = "64", .min = 1, .max = 512,
      .help = "blobs in flight, and connections to one host"},
-    {"parallel-large", MRP_INT(struct ecr_sync, parallel_big), .fallback = "8", .min = 1, .max = 64,
-     .help =
-         "blobs over 128 KiB in flight, half as many more up to 4 MiB; about 2 MiB of memory each"},
+    {"parallel-large", MRP_INT(struct ecr_sync, parallel_big), .fallback = "12", .min = 1,
+     .max = 64,
+     .help = "blobs over 128 KiB in flight, half as many more up to 4 MiB; about 1.2 MiB of memory "
+             "each"},
     {"bandwidth", MRP_SIZE(struct ecr_sync, bandwidth), .fallback = "0",
      .help = "bytes per second for the whole stage, both directions; 0: no limit"},
     {"stall", MRP_DURATION(struct ecr_sync, stall), .fallback = "60s",

@@ -29,7 +29,7 @@ int hub_new(struct hub **out,
     mrp_http_limit_bandwidth(hub->http, how->bandwidth);
     mrp_http_limit_connections(hub->http, hub->parallel, hub->parallel * 4);
     hub->small.most = hub->parallel;
-    hub->big.most = (how->parallel_big ? how->parallel_big : 8) * GATE_LARGE;
+    hub->big.most = (how->parallel_big ? how->parallel_big : 12) * GATE_LARGE;
     hub->progress.unit = "blobs";
     *out = hub;
     hub = NULL;
