@@ -46,6 +46,17 @@ int cred_sso(struct mrp_credentials *out,
              const json_t *session,
              const char *session_name,
              struct mrp_error *err);
+/** An IAM Identity Center session; borrowed texts. */
+struct sso_session {
+    const char *name;   /* of the sso-session section; NULL: the old form, which is never renewed */
+    const char *region; /* of Identity Center */
+    const char *start;  /* URL */
+};
+/** A valid access token (owned), renewed when it ends within 15 minutes. MRP_E_AUTH with the login
+ * command as hint. */
+int sso_token(char **out, struct mrp_aws *aws, const struct sso_session *s, struct mrp_error *err);
+/** Sets the hint, returns err's code. */
+int sso_login_hint(const struct sso_session *s, struct mrp_error *err);
 int cred_web_token(struct mrp_credentials *out,
                    struct mrp_aws *aws,
                    const char *token_file,

@@ -47,6 +47,7 @@ static const struct aws_service services[] = {
     {"xray", NULL, "xray", "xray", "XRAY", AWS_REST_JSON, NULL, NULL, NULL},
     {"batch", NULL, "batch", "batch", "BATCH", AWS_REST_JSON, NULL, NULL, NULL},
     {"sso", NULL, "portal.sso", "awsssoportal", "SSO", AWS_REST_JSON, NULL, NULL, NULL},
+    {"sso-oidc", NULL, "oidc", "sso-oauth", "SSO_OIDC", AWS_REST_JSON, NULL, NULL, NULL},
     {"s3", NULL, "s3", "s3", "S3", AWS_REST_XML, NULL, NULL, NULL},
     {"route53", NULL, "route53", "route53", "ROUTE_53", AWS_REST_XML, NULL, NULL, "us-east-1"},
     {"cloudfront", NULL, "cloudfront", "cloudfront", "CLOUDFRONT", AWS_REST_XML, NULL, NULL, "us-east-1"},

@@ -12,6 +12,7 @@
 #include <mrpipe/auto.h>
 #include <mrpipe/file.h>
 #include <mrpipe/host.h>
+#include <mrpipe/json.h>
 #include <mrpipe/text.h>
 #include <mrpipe/time.h>
 
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static struct server *server;
 static struct mrp_http *http;
@@ -61,6 +63,31 @@ static void sts(struct hit *hit)
     answer(hit, 200, "", body);
 }
 
+static atomic_uint renewals;
+static char last_token[2048];
+
+/* sso-oidc CreateToken: what the refresh token is called says how it goes. */
+static void create_token(struct hit *hit)
+{
+    char auth[64];
+    atomic_fetch_add(&renewals, 1);
+    snprintf(last_token, sizeof last_token, "%.10s %.60s %.1900s", hit->method,
+             hit_header(hit, "Authorization", auth, sizeof auth) ? "signed" : "unsigned",
+             hit->body);
+    if (strstr(hit->body, "\"good\""))
+        answer(hit, 200, "",
+               "{\"accessToken\":\"sso-token\",\"expiresIn\":28800,\"refreshToken\":\"next\","
+               "\"tokenType\":\"Bearer\"}");
+    else if (strstr(hit->body, "\"plain\""))
+        answer(hit, 200, "", "{\"accessToken\":\"sso-token\",\"expiresIn\":28800}");
+    else if (strstr(hit->body, "\"junk\""))
+        answer(hit, 200, "", "{\"accessToken\":7,\"expiresIn\":-1}");
+    else
+        answer(hit, 400, "x-amzn-ErrorType: InvalidGrantException\r\n",
+               "{\"error\":\"invalid_grant\",\"error_description\":\"Invalid refresh token "
+               "provided\"}");
+}
+
 static void handle(void *arg, struct hit *hit)
 {
     (void)arg;
@@ -89,6 +116,8 @@ static void handle(void *arg, struct hit *hit)
             answer(hit, 401, "", "");
         else
             answer(hit, 200, "", role ? body : "my-role");
+    } else if (strcmp(hit->target, "/oidc/token") == 0) {
+        create_token(hit);
     } else if (mrp_starts(hit->target, "/federation/credentials?role_name=R&account_id=1")) {
         hit_header(hit, "x-amz-sso_bearer_token", token, sizeof token);
         if (strcmp(token, "sso-token") == 0)
@@ -254,6 +283,14 @@ static void profiles(void **state)
     expect("");
 }
 
+static int use(void *arg, struct mrp_error *e)
+{
+    struct mrp_credentials c = {0};
+    int rc = mrp_aws_credentials(&c, arg, e);
+    mrp_credentials_done(&c);
+    return rc;
+}
+
 static void sso(void **state)
 {
     (void)state;
@@ -272,6 +309,127 @@ static void sso(void **state)
     setenv("AWS_PROFILE", "sso", 1);
     expect("");
     assert_non_null(strstr(err.msg, "expired"));
+    assert_string_equal(err.hint, "run `aws sso login --sso-session main`");
+}
+
+#define CACHE ".aws/sso/cache/b28b7af69320201d1cf206ebf28373980add1451.json"
+
+static void write_cache(int64_t left_s, const char *refresh, const char *registration)
+{
+    char when[40];
+    mrp_iso8601(when, sizeof when, mrp_wall_ms() + left_s * 1000, false);
+    mrp_auto(mrp_free_str) char *text =
+        mrp_strf("{\"startUrl\":\"https://x\",\"region\":\"eu-west-1\",\"accessToken\":\"%s\","
+                 "\"expiresAt\":\"%s\",\"clientId\":\"id\",\"clientSecret\":\"cs\",%s%s%s"
+                 "\"registrationExpiresAt\":\"%s\",\"own\":[1]}",
+                 left_s > 0 ? "sso-token" : "old-token", when, refresh ? "\"refreshToken\":\"" : "",
+                 refresh ? refresh : "", refresh ? "\"," : "", registration);
+    write_home(CACHE, text);
+    atomic_store(&renewals, 0);
+}
+
+static json_t *read_cache(void)
+{
+    json_t *j = NULL;
+    mrp_auto(mrp_free_str) char *path = mrp_strf("%s/%s", home, CACHE);
+    assert_int_equal(mrp_json_read(&j, path, 1 << 20, &err), 0);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    return j;
+}
+
+static void sso_renewed(void **state)
+{
+    (void)state;
+    clear();
+    mrp_auto(mrp_free_str) char *url = mrp_strf("%s/oidc", server_url(server));
+    setenv("AWS_ENDPOINT_URL_SSO_OIDC", url, 1);
+    setenv("AWS_PROFILE", "sso", 1);
+    write_cache(-60, "good", "2099-01-01T00:00:00Z");
+    expect("ASIASSO");
+    assert_string_equal(last_token, "POST unsigned {\"grantType\":\"refresh_token\",\"clientId\":"
+                                    "\"id\",\"clientSecret\":\"cs\",\"refreshToken\":\"good\"}");
+    mrp_auto(mrp_free_json) json_t *kept = read_cache();
+    assert_string_equal(mrp_json_str(kept, "accessToken"), "sso-token");
+    assert_string_equal(mrp_json_str(kept, "refreshToken"), "next");
+    assert_string_equal(mrp_json_str(kept, "clientSecret"), "cs");
+    assert_int_equal(json_array_size(mrp_json_arr(kept, "own")), 1);
+    int64_t until = 0;
+    assert_int_equal(mrp_parse_iso8601(&until, mrp_json_str(kept, "expiresAt")), 0);
+    assert_true(until > mrp_wall_ms() + 28700 * 1000 && until <= mrp_wall_ms() + 28800 * 1000);
+    expect("ASIASSO"); /* from the cache now */
+    assert_int_equal(atomic_load(&renewals), 1);
+    /* an answer without a new refresh token leaves the old one good */
+    write_cache(-60, "plain", "2099-01-01T00:00:00Z");
+    expect("ASIASSO");
+    mrp_auto(mrp_free_json) json_t *plain = read_cache();
+    assert_string_equal(mrp_json_str(plain, "refreshToken"), "plain");
+    unsetenv("AWS_ENDPOINT_URL_SSO_OIDC");
+}
+
+static void sso_not_renewed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *refresh, *registration, *says;
+        unsigned renewals;
+    } cases[] = {
+        {"good", "2001-01-01T00:00:00Z", "registration of the client ended at 2001-01-01", 0},
+        {"good", "soon", "`soon` is no date", 0},
+        {NULL, "2099-01-01T00:00:00Z", "no refreshToken", 0},
+        {"bad", "2099-01-01T00:00:00Z", "InvalidGrantException: Invalid refresh token", 1},
+        {"junk", "2099-01-01T00:00:00Z", "holds no token", 1},
+    };
+    clear();
+    mrp_auto(mrp_free_str) char *url = mrp_strf("%s/oidc", server_url(server));
+    setenv("AWS_ENDPOINT_URL_SSO_OIDC", url, 1);
+    setenv("AWS_PROFILE", "sso", 1);
+    for (size_t i = 0; i < MRP_COUNT(cases); i++) {
+        write_cache(-60, cases[i].refresh, cases[i].registration);
+        expect("");
+        if (!strstr(err.msg, cases[i].says) || strstr(err.msg, "\"cs\""))
+            fail_msg("%s: %s", cases[i].says, err.msg);
+        assert_int_equal(atomic_load(&renewals), cases[i].renewals);
+        if (err.code == MRP_E_AUTH)
+            assert_string_equal(err.hint, "run `aws sso login --sso-session main`");
+        mrp_auto(mrp_free_json) json_t *kept = read_cache();
+        assert_string_equal(mrp_json_str(kept, "accessToken"), "old-token");
+    }
+    /* one that still lasts a while is good enough */
+    write_cache(300, "bad", "2099-01-01T00:00:00Z");
+    expect("ASIASSO");
+    assert_int_equal(atomic_load(&renewals), 1);
+    /* the old form has nothing to renew with */
+    setenv("AWS_PROFILE", "oldsso", 1);
+    expect("");
+    assert_string_equal(err.hint, "run `aws sso login`");
+    assert_int_equal(atomic_load(&renewals), 1);
+    unsetenv("AWS_ENDPOINT_URL_SSO_OIDC");
+}
+
+/* Clients of several workers at the same moment: the refresh token is used once. */
+static void sso_renewed_once(void **state)
+{
+    (void)state;
+    clear();
+    mrp_auto(mrp_free_str) char *url = mrp_strf("%s/oidc", server_url(server));
+    setenv("AWS_ENDPOINT_URL_SSO_OIDC", url, 1);
+    setenv("AWS_PROFILE", "sso", 1);
+    write_cache(-60, "good", "2099-01-01T00:00:00Z");
+    struct mrp_aws *clients[5] = {0};
+    mrp_auto(mrp_group_free) struct mrp_group *group = NULL;
+    assert_int_equal(mrp_group_new(&group, http, 0, &err), 0);
+    for (size_t i = 0; i < MRP_COUNT(clients); i++) {
+        assert_int_equal(mrp_aws_new(&clients[i], http, NULL, &err), 0);
+        assert_int_equal(mrp_group_spawn(group, use, clients[i], &err), 0);
+    }
+    if (mrp_group_wait(group, &err) != 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(atomic_load(&renewals), 1);
+    for (size_t i = 0; i < MRP_COUNT(clients); i++)
+        mrp_aws_free(&clients[i]);
+    unsetenv("AWS_ENDPOINT_URL_SSO_OIDC");
     write_home(".aws/config", "");
     write_home(".aws/credentials", "");
 }
@@ -305,14 +463,6 @@ static void metadata(void **state)
     setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1/", 1);
     expect("");
     assert_non_null(strstr(err.hint, "no answer"));
-}
-
-static int use(void *arg, struct mrp_error *e)
-{
-    struct mrp_credentials c = {0};
-    int rc = mrp_aws_credentials(&c, arg, e);
-    mrp_credentials_done(&c);
-    return rc;
 }
 
 static void stage_role(void **state)
@@ -427,6 +577,9 @@ int main(void)
         cmocka_unit_test(web_identity),
         cmocka_unit_test(profiles),
         cmocka_unit_test(sso),
+        cmocka_unit_test(sso_renewed),
+        cmocka_unit_test(sso_not_renewed),
+        cmocka_unit_test(sso_renewed_once),
         cmocka_unit_test(container),
         cmocka_unit_test(metadata),
         cmocka_unit_test(stage_role),
