@@ -1,7 +1,9 @@
 /* ecr/copy: images to one or many registries in one pass. */
 #include "actions.h"
+#include "verify.h"
 
 #include <mrpipe/auto.h>
+#include <mrpipe/json.h>
 #include <mrpipe/text.h>
 
 #include <string.h>
@@ -144,18 +146,24 @@ int ecr_copy_run(void *opt, struct mrp_stage *stage, enum mrp_result *result, st
     return copy(opt, stage, mrp_stage_dry_run(stage), result, err);
 }
 
+/* Down to every blob and signature: a tag that is equal says nothing of what was removed since. */
 int ecr_copy_verify(void *opt,
                     struct mrp_stage *stage,
                     enum mrp_result *result,
                     struct mrp_error *err)
 {
+    const struct ecr_copy *o = opt;
     mrp_auto(hub_free) struct hub *hub = NULL;
     mrp_auto(copier_free) struct copier *c = NULL;
-    int rc = prepare(&c, &hub, opt, stage, true, err);
+    mrp_auto(mrp_free_json) json_t *differences = json_array();
+    int rc = prepare(&c, &hub, o, stage, true, err);
     if (!rc)
         rc = copier_compare(c, err);
+    if (!rc)
+        rc = verify_deep(c, o->referrers != REFERRERS_NO, differences, err);
     if (rc)
         return rc;
-    *result = copier_changed(c) ? MRP_CHANGED : MRP_UNCHANGED;
+    verify_tell(stage, differences);
+    *result = json_array_size(differences) ? MRP_CHANGED : MRP_UNCHANGED;
     return report_images(c, err);
 }

@@ -32,7 +32,8 @@ const struct mrp_option ecr_replicate_options[] = {
 
 const struct mrp_output_info ecr_replicate_outputs[] = {
     {"rules", "list", "the replication rules that are in force"},
-    {"images", "list", "per image and region: image, region, status"},
+    {"images", "list",
+     "per image and region: image, region, status (complete, late, failed), failure-code"},
     {"late", "list", "images that were copied directly, as ecr/copy reports them"},
     {0},
 };
@@ -45,7 +46,10 @@ struct act {
     char *const *regions;
     bool dry;
     bool changed;
+    bool fresh; /* the rule is new: what was pushed before is not replicated by it */
     json_t *states;
+    char first[300]; /* what is not complete, for the message */
+    size_t missing;
 };
 
 int ecr_replicate_check(const void *opt, const char **bad, struct mrp_error *err)
@@ -89,6 +93,11 @@ static int allow(struct act *a, const char *region, struct mrp_error *err)
     return mrp_aws_call(NULL, a->hub->aws, "ecr", region, "PutRegistryPolicy", in, err);
 }
 
+static const char *receiver(const struct act *a)
+{
+    return a->o->account && *a->o->account ? a->o->account : a->own;
+}
+
 static int configure(struct act *a, struct mrp_error *err)
 {
     mrp_auto(mrp_free_json) json_t *answer = NULL;
@@ -102,12 +111,11 @@ static int configure(struct act *a, struct mrp_error *err)
         config = json_pack("{s:[]}", "rules");
     }
     bool changed = false;
-    const char *account = a->o->account && *a->o->account ? a->o->account : a->own;
     if (!config)
         return mrp_fail(err, MRP_E_NOMEM, "replication");
-    rc = replication_merge(config, &changed, a->o->prefixes, a->regions, account, err);
+    rc = replication_merge(config, &changed, a->o->prefixes, a->regions, receiver(a), err);
     if (!rc && changed) {
-        a->changed = true;
+        a->changed = a->fresh = true;
         mrp_change(a->hub->stage, "replicate from %s to %zu regions by a rule of the registry",
                    a->source, mrp_strv_len(a->regions));
         mrp_auto(mrp_free_json) json_t *in = json_pack("{s:O}", "replicationConfiguration", config);
@@ -122,22 +130,18 @@ static int configure(struct act *a, struct mrp_error *err)
     return mrp_output(a->hub->stage, "rules", json_incref(mrp_json_arr(config, "rules")), err);
 }
 
-/* "COMPLETE", "FAILED", "IN_PROGRESS", or "" where ECR does not know of it. Static. */
-static const char *state_of(const json_t *answer, const char *region, const char *account)
+/* What ECR knows of one region; NULL: nothing. Borrowed from the answer. */
+static const json_t *status_of(const json_t *answer, const char *region, const char *account)
 {
-    static const char *const states[] = {"COMPLETE", "FAILED", "IN_PROGRESS"};
     size_t i;
     json_t *one;
     json_array_foreach(mrp_json_arr(answer, "replicationStatuses"), i, one)
     {
-        if (!mrp_streq(mrp_json_str(one, "region"), region) ||
-            !mrp_streq(mrp_json_str(one, "registryId"), account))
-            continue;
-        for (size_t k = 0; k < MRP_COUNT(states); k++)
-            if (mrp_streq(mrp_json_str(one, "status"), states[k]))
-                return states[k];
+        if (mrp_streq(mrp_json_str(one, "region"), region) &&
+            mrp_streq(mrp_json_str(one, "registryId"), account))
+            return one;
     }
-    return "";
+    return NULL;
 }
 
 static int ask(json_t **out, struct act *a, const struct source *source, struct mrp_error *err)
@@ -157,37 +161,29 @@ static int ask(json_t **out, struct act *a, const struct source *source, struct 
                         err);
 }
 
-/* All regions of one image: true when none is on its way any more. */
-static int look(bool *settled,
-                bool *complete,
-                struct act *a,
-                const struct source *source,
-                struct mrp_error *err)
+/* True when no region has it on its way any more. */
+static bool is_settled(const struct act *a, const json_t *answer)
 {
-    mrp_auto(mrp_free_json) json_t *answer = NULL;
-    int rc = ask(&answer, a, source, err);
-    if (rc)
-        return rc;
-    const char *account = a->o->account && *a->o->account ? a->o->account : a->own;
-    *settled = *complete = true;
     for (char *const *region = a->regions; *region; region++) {
-        const char *state = state_of(answer, *region, account);
-        *complete = *complete && !strcmp(state, "COMPLETE");
-        *settled = *settled && (!strcmp(state, "COMPLETE") || !strcmp(state, "FAILED"));
+        const json_t *one = status_of(answer, *region, receiver(a));
+        const char *state = mrp_json_str(one, "status");
+        if (one ? !mrp_streq(state, "COMPLETE") && !mrp_streq(state, "FAILED") : !a->fresh)
+            return false;
     }
-    return 0;
+    return true;
 }
 
-static int await(bool *complete,
+/* *answer (owned) is what ECR says in the end. */
+static int await(json_t **answer,
                  struct act *a,
                  const struct source *source,
                  int64_t until_ms,
                  struct mrp_error *err)
 {
     for (;;) {
-        bool settled = false;
-        int rc = look(&settled, complete, a, source, err);
-        if (rc || settled || a->dry)
+        json_decref(mrp_take_json(answer));
+        int rc = ask(answer, a, source, err);
+        if (rc || a->dry || is_settled(a, *answer))
             return rc;
         int64_t left_ms = until_ms - mrp_now_ms();
         if (left_ms <= 0)
@@ -196,6 +192,43 @@ static int await(bool *complete,
         if (rc)
             return rc;
     }
+}
+
+/* The states of an image for the output; *complete: it is everywhere. */
+static int note_states(bool *complete,
+                       struct act *a,
+                       const char *image,
+                       const json_t *answer,
+                       struct mrp_error *err)
+{
+    *complete = true;
+    for (char *const *region = a->regions; *region; region++) {
+        const json_t *one = status_of(answer, *region, receiver(a));
+        const char *state = mrp_json_str(one, "status");
+        const char *code = mrp_json_str(one, "failureCode");
+        bool done = mrp_streq(state, "COMPLETE");
+        bool failed = mrp_streq(state, "FAILED");
+        json_t *j = json_pack("{s:s, s:s, s:s, s:s*}", "image", image, "region", *region, "status",
+                              done     ? "complete"
+                              : failed ? "failed"
+                                       : "late",
+                              "failure-code", failed ? code : NULL);
+        if (json_array_append_new(a->states, j))
+            return mrp_fail(err, MRP_E_NOMEM, "replication");
+        if (done)
+            continue;
+        *complete = false;
+        mrp_auto(mrp_free_str) char *text =
+            failed ? mrp_strf("%s was not replicated to %s: %s", image, *region,
+                              code ? code : "FAILED")
+                   : mrp_strf("%s is not replicated to %s yet", image, *region);
+        if (!text)
+            return mrp_fail(err, MRP_E_NOMEM, "replication");
+        mrp_log(a->hub->stage, MRP_INFO, "%s", text);
+        if (!a->missing++)
+            mrp_copy(a->first, sizeof a->first, text);
+    }
+    return 0;
 }
 
 static int copy_late(struct act *a, const struct sources *late, struct mrp_error *err)
@@ -227,24 +260,26 @@ static int wait_for_images(struct act *a, struct mrp_error *err)
     int64_t until_ms = mrp_now_ms() + a->o->wait;
     for (size_t i = 0; i < all.count; i++) {
         bool complete = false;
-        if ((rc = await(&complete, a, &all.list[i], until_ms, err)))
-            return rc;
+        mrp_auto(mrp_free_json) json_t *answer = NULL;
         mrp_auto(mrp_free_str) char *image = ref_text(&all.list[i].ref);
-        json_t *j = json_pack("{s:s, s:s}", "image", image ? image : "", "status",
-                              complete ? "complete" : "late");
-        if (json_array_append_new(a->states, j))
-            return mrp_fail(err, MRP_E_NOMEM, "replication");
+        rc = image ? await(&answer, a, &all.list[i], until_ms, err)
+                   : mrp_fail(err, MRP_E_NOMEM, "replication");
+        if (!rc)
+            rc = note_states(&complete, a, image, answer, err);
+        if (rc)
+            return rc;
         if (complete)
             continue;
-        mrp_log(a->hub->stage, MRP_INFO, "%s is not replicated yet", image ? image : "");
         const struct source swap = all.list[late];
         all.list[late++] = all.list[i];
         all.list[i] = swap;
     }
     if (!late)
         return 0;
+    if (!a->o->copy && a->dry)
+        return 0;
     if (!a->o->copy) {
-        mrp_fail(err, MRP_E_TIMEOUT, "%zu images were not replicated in time", late);
+        mrp_fail(err, MRP_E_TIMEOUT, "%s (%zu in all)", a->first, a->missing);
         return mrp_hint(err, "raise `wait`, or set `copy: true`");
     }
     const struct sources some = {all.list, late};

@@ -79,6 +79,19 @@ static struct selection selection_of(const struct ecr_sync *o)
     return how;
 }
 
+/* Other registries would look as if they had nothing so new. */
+static int check_dates(const struct ecr_sync *o, struct mrp_error *err)
+{
+    struct ecr_name name;
+    mrp_auto(mrp_free_str) char *host = mrp_strndup(o->from, strcspn(o->from, "/"));
+    if (o->pushed_within <= 0 || (host && ecr_name_parse(&name, host)))
+        return 0;
+    mrp_fail(err, MRP_E_CONFIG,
+             "`pushed-within`: %s does not tell when tags were pushed, only ECR does",
+             host ? host : o->from);
+    return mrp_hint(err, "select by `tags`, `regex` or `semver`, or by `newest` versions");
+}
+
 int ecr_sync_check(const void *opt, const char **bad, struct mrp_error *err)
 {
     const struct ecr_sync *o = opt;
@@ -86,6 +99,9 @@ int ecr_sync_check(const void *opt, const char **bad, struct mrp_error *err)
     *bad = how.semver ? "semver" : "regex";
     int rc = selection_check(&how, err);
     if (rc)
+        return rc;
+    *bad = "pushed-within";
+    if ((rc = check_dates(o, err)))
         return rc;
     *bad = "to-regions";
     for (char **region = o->to_regions; region && *region; region++)

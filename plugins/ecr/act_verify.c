@@ -76,13 +76,7 @@ static int shallow(const struct copier *c, json_t *differences, struct mrp_error
 static int tell(struct copier *c, json_t *differences, struct mrp_error *err)
 {
     struct mrp_stage *stage = c->hub->stage;
-    size_t i;
-    json_t *j;
-    json_array_foreach(differences, i, j)
-    {
-        mrp_log(stage, MRP_WARN, "%s: %s (%s)", mrp_json_str(j, "image"),
-                mrp_json_str(j, "problem"), mrp_json_str(j, "digest"));
-    }
+    verify_tell(stage, differences);
     int rc = mrp_output(stage, "equal", json_boolean(!json_array_size(differences)), err);
     if (!rc)
         rc = mrp_output(stage, "differences", json_incref(differences), err);

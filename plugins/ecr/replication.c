@@ -51,6 +51,40 @@ static bool has_destination(const json_t *rule, const char *region, const char *
     return false;
 }
 
+/* True when every repository with one of the prefixes is meant by the rule too. */
+static bool covers(const json_t *rule, char *const *prefixes)
+{
+    const json_t *filters = mrp_json_arr(rule, "repositoryFilters");
+    if (!json_array_size(filters))
+        return true;
+    for (char *const *prefix = prefixes; prefix && *prefix; prefix++) {
+        bool found = false;
+        size_t i;
+        json_t *f;
+        json_array_foreach(filters, i, f)
+        {
+            const char *have = mrp_json_str(f, "filter");
+            found = found || (have && mrp_starts(*prefix, have));
+        }
+        if (!found)
+            return false;
+    }
+    return mrp_strv_len(prefixes) > 0;
+}
+
+static bool
+is_covered(const json_t *rules, char *const *prefixes, const char *region, const char *account)
+{
+    size_t i;
+    json_t *rule;
+    json_array_foreach(rules, i, rule)
+    {
+        if (covers(rule, prefixes) && has_destination(rule, region, account))
+            return true;
+    }
+    return false;
+}
+
 static json_t *new_rule(char *const *prefixes)
 {
     json_t *filters = json_array();
@@ -71,14 +105,34 @@ static json_t *new_rule(char *const *prefixes)
     return rule;
 }
 
+/* ECR counts each registry once, however many rules name it. */
+static size_t count_destinations(const json_t *rules)
+{
+    size_t count = 0;
+    size_t i, k, n;
+    json_t *rule;
+    json_t *d;
+    json_array_foreach(rules, i, rule)
+    {
+        json_array_foreach(mrp_json_arr(rule, "destinations"), k, d)
+        {
+            bool seen = false;
+            for (n = 0; !seen && n < i; n++)
+                seen = has_destination(json_array_get(rules, n), mrp_json_str(d, "region"),
+                                       mrp_json_str(d, "registryId"));
+            count += !seen;
+        }
+    }
+    return count;
+}
+
 static int check_limits(const json_t *rules, struct mrp_error *err)
 {
-    size_t destinations = 0;
+    size_t destinations = count_destinations(rules);
     size_t i;
     json_t *rule;
     json_array_foreach(rules, i, rule)
     {
-        destinations += json_array_size(mrp_json_arr(rule, "destinations"));
         if (json_array_size(mrp_json_arr(rule, "repositoryFilters")) > FILTERS_MAX)
             return mrp_fail(err, MRP_E_CONFIG, "replication: a rule has more than %d filters",
                             FILTERS_MAX);
@@ -112,15 +166,15 @@ int replication_merge(json_t *config,
             mine = rule;
     }
     *changed = false;
-    if (!mine) {
-        mine = new_rule(prefixes);
-        if (json_array_append_new(rules, mine))
-            return nomem(err);
-    }
     for (char *const *region = regions; region && *region; region++) {
-        if (has_destination(mine, *region, account))
+        if (is_covered(rules, prefixes, *region, account))
             continue;
         *changed = true;
+        if (!mine) {
+            mine = new_rule(prefixes);
+            if (json_array_append_new(rules, mine))
+                return nomem(err);
+        }
         json_t *d = json_pack("{s:s, s:s}", "region", *region, "registryId", account);
         if (json_array_append_new(mrp_json_arr(mine, "destinations"), d))
             return nomem(err);

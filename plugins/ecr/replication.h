@@ -8,8 +8,9 @@
 #include <stdbool.h>
 
 /**
- * Put a rule into a configuration ({"rules": [...]}): a rule with the same filters gets the
- * destinations that it lacks, otherwise a rule is added. *changed tells whether anything differs.
+ * Put a rule into a configuration ({"rules": [...]}): destinations that a wider rule has already
+ * are left out; a rule with the same filters gets the others, or a rule is added. *changed tells
+ * whether anything differs.
  * @return 0, MRP_E_CONFIG beyond ECR's limits (10 rules, 25 destinations, 100 filters)
  */
 int replication_merge(json_t *config,

@@ -148,8 +148,12 @@ static int write_setting(const struct alignment *a,
                          const char *operation,
                          struct mrp_error *err)
 {
+    static const char exceptions[] = "imageTagMutabilityExclusionFilters";
     json_t *want = json_object_get(a->want, field);
-    if (!want || json_equal(want, json_object_get(a->have, field)))
+    json_t *filters =
+        !strcmp(field, "imageTagMutability") ? json_object_get(a->want, exceptions) : NULL;
+    bool same = !filters || json_equal(filters, json_object_get(a->have, exceptions));
+    if (!want || (same && json_equal(want, json_object_get(a->have, field))))
         return 0;
     *a->changed = true;
     mrp_change(a->repo->host->hub->stage, "set %s of %s in %s", field, a->repo->name,
@@ -157,7 +161,8 @@ static int write_setting(const struct alignment *a,
     if (a->dry)
         return 0;
     mrp_auto(mrp_free_json) json_t *in = ecr_input(a->repo);
-    if (!in || mrp_json_put(in, field, json_incref(want)))
+    if (!in || mrp_json_put(in, field, json_incref(want)) ||
+        (filters && mrp_json_put(in, exceptions, json_incref(filters))))
         return nomem(err);
     return call(NULL, a->repo, operation, in, err);
 }

@@ -163,3 +163,14 @@ int verify_deep(struct copier *c, bool referrers, json_t *differences, struct mr
     free(all);
     return rc;
 }
+
+void verify_tell(struct mrp_stage *stage, const json_t *differences)
+{
+    size_t i;
+    json_t *j;
+    json_array_foreach(differences, i, j)
+    {
+        mrp_log(stage, MRP_WARN, "%s: %s (%s)", mrp_json_str(j, "image"),
+                mrp_json_str(j, "problem"), mrp_json_str(j, "digest"));
+    }
+}

@@ -8,5 +8,7 @@
  * missing or different is appended to `differences` as {image, digest, problem}. */
 int verify_deep(struct copier *c, bool referrers, json_t *differences, struct mrp_error *err)
     MRP_NODISCARD;
+/** Say what differs. */
+void verify_tell(struct mrp_stage *stage, const json_t *differences);
 
 #endif

@@ -3,6 +3,7 @@
 import base64
 import json
 import subprocess
+import urllib.request
 
 import pytest
 
@@ -217,6 +218,30 @@ def test_sync_of_repositories(act, registries, layout, repo):
     refused = act("sync", from_=f"{a.host}/{repo}/two", to=[f"{b.host}/m/{repo}/one"], delete="extra")
     assert refused.code == "conflict" and "12 of 1" in refused.error
     assert act("sync", how="verify", from_=f"{a.host}/{repo}/one", to=[f"{b.host}/m/{repo}/one"]).result == "unchanged"
+
+
+def test_push_dates_of_a_registry_that_has_none(act, registries, layout, repo):
+    done = act("sync", from_=f"{registries[0].host}/{repo}", to=[f"{registries[1].host}/{repo}"], pushed_within="1h")
+    assert done.code == "config" and registries[0].host in done.error and done.hint
+
+
+def test_verify_of_a_copy_goes_deep(act, registries, layout, repo):
+    """The tag is equal, but a platform's manifest was removed at the destination, and one came to be signed."""
+    a, b, _ = registries
+    layout.tag("v1", layout.platforms())
+    act("copy", from_="oci:layout:v1", to=[f"{a.host}/{repo}", f"{b.host}/{repo}"])
+    options = {"from_": f"{a.host}/{repo}:v1", "to": [f"{b.host}/{repo}"]}
+    assert act("copy", how="verify", **options).result == "unchanged"
+    child = json.loads(a.raw(repo, "v1"))["manifests"][1]["digest"]
+    url = f"http://{b.host}/v2/{repo}/manifests/{child}"
+    urllib.request.urlopen(urllib.request.Request(url, method="DELETE"))
+    tag = f"sha256-{child.partition(':')[2]}.sig"
+    layout.tag(tag, layout.image([10], 1))
+    act("copy", from_=f"oci:layout:{tag}", to=[f"{a.host}/{repo}"], referrers="no")
+    done = act("copy", how="verify", **options)
+    assert done.result == "changed" and not done.changes
+    said = "\n".join(done.logs)
+    assert f"manifest missing ({child})" in said and "cosign tag missing" in said
 
 
 def test_password_registry(act, registries, layout, repo, tmp_path):

@@ -40,6 +40,7 @@ def clean():
 def image(act, layout, repo):
     ecr = boto3.client("ecr", region_name=WEST)
     ecr.create_repository(repositoryName=repo, imageTagMutability="IMMUTABLE",
+                          encryptionConfiguration={"encryptionType": "KMS"},
                           imageScanningConfiguration={"scanOnPush": True}, tags=[{"Key": "team", "Value": "x"}])
     ecr.put_lifecycle_policy(repositoryName=repo, lifecyclePolicyText=LIFECYCLE)
     digest = layout.tag("v1", layout.platforms())
@@ -62,6 +63,9 @@ def test_copy_to_a_region_makes_the_repository(act, image, repo):
     assert made["imageTagMutability"] == "IMMUTABLE" and made["imageScanningConfiguration"]["scanOnPush"]
     policy = boto3.client("ecr", region_name=EAST).get_lifecycle_policy(repositoryName=repo)
     assert json.loads(policy["lifecyclePolicyText"]) == json.loads(LIFECYCLE)
+    assert made["encryptionConfiguration"] == {"encryptionType": "KMS", "kmsKey": made["encryptionConfiguration"]["kmsKey"]}
+    tags = boto3.client("ecr", region_name=EAST).list_tags_for_resource(resourceArn=made["repositoryArn"])["tags"]
+    assert tags == [{"Key": "team", "Value": "x"}]
     copy = done.copies()[0]
     assert copy["region"] == EAST and copy["image"] == f"{HOST[EAST]}/{repo}:v1" and copy["digest"] == image
     control("POST", "/reset", {})
@@ -137,16 +141,44 @@ def test_replicate_copies_what_is_late(act, image, repo):
     rules = {"prefixes": ["t/"], "regions": [EAST], "images": [{"name": "service", "imageUri": source}]}
     refused = act("replicate", **rules, wait="1s", copy=False)
     assert refused.code == "timeout" and "copy" in refused.hint, refused.last
+    assert f"{source} is not replicated to {EAST}" in refused.error
+    planned = act("replicate", how="plan", **rules, wait="1s", copy=False)
+    assert planned.result == "unchanged" and planned.outputs["images"][0]["status"] == "late", planned.last
     done = act("replicate", **rules, wait="1s", copy=True)
     assert done.result == "changed", done.last
-    assert done.outputs["images"] == [{"image": source, "status": "late"}]
+    assert done.outputs["images"] == [{"image": source, "region": EAST, "status": "late"}]
     late = done.outputs["late"][0]["copies"][0]
     assert late["region"] == EAST and late["digest"] == image and late["changed"]
     assert digest_at(EAST, repo) == image
     control("POST", "/reset", {})
     again = act("replicate", **rules, wait="1s", copy=True)
     assert again.result == "unchanged" and not mutating()
-    assert again.outputs["images"] == [{"image": source, "status": "complete"}]
+    assert again.outputs["images"] == [{"image": source, "region": EAST, "status": "complete"}]
+
+
+def test_replicate_keeps_the_rules_of_others(act, image, repo):
+    ecr = boto3.client("ecr", region_name=WEST)
+    theirs = {"destinations": [{"region": "eu-west-1", "registryId": ACCOUNT}],
+              "repositoryFilters": [{"filter": "x/", "filterType": "PREFIX_MATCH"}]}
+    ecr.put_replication_configuration(replicationConfiguration={"rules": [theirs]})
+    assert act("replicate", prefixes=["t/"], regions=[EAST]).result == "changed"
+    rules = ecr.describe_registry()["replicationConfiguration"]["rules"]
+    assert theirs in rules and len(rules) == 2
+    # What a wider rule does already needs no rule.
+    assert act("replicate", prefixes=["t/deeper/"], regions=[EAST]).result == "unchanged"
+    ecr.put_replication_configuration(replicationConfiguration={"rules": []})
+
+
+def test_registry_policy_of_the_receiver(act):
+    rules = {"allow_from": "444455556666", "regions": [EAST]}
+    assert act("replicate", how="plan", **rules).result == "changed" and not mutating()
+    assert act("replicate", **rules).result == "changed"
+    policy = json.loads(boto3.client("ecr", region_name=EAST).get_registry_policy()["policyText"])
+    said = policy["Statement"][0]
+    assert said["Principal"] == {"AWS": "arn:aws:iam::444455556666:root"}
+    assert set(said["Action"]) == {"ecr:CreateRepository", "ecr:ReplicateImage"}
+    control("POST", "/reset", {})
+    assert act("replicate", **rules).result == "unchanged" and not mutating()
 
 
 def test_map_at_regions(act, image, repo):

@@ -20,19 +20,31 @@ static void rules(void **state)
                   "registryId", "1");
     assert_int_equal(replication_merge(config, &changed, NULL, west, "1", &err), 0);
     assert_false(changed);
+    /* All repositories go there already. */
     assert_int_equal(replication_merge(config, &changed, prefixes, west, "1", &err), 0);
-    assert_true(changed);
-    assert_int_equal(json_array_size(mrp_json_arr(config, "rules")), 2);
+    assert_false(changed);
+    assert_int_equal(json_array_size(mrp_json_arr(config, "rules")), 1);
     assert_int_equal(replication_merge(config, &changed, prefixes, both, "1", &err), 0);
     assert_true(changed);
-    assert_int_equal(json_array_size(mrp_json_arr(config, "rules")), 2);
+    json_t *list = mrp_json_arr(config, "rules");
+    assert_int_equal(json_array_size(list), 2);
+    json_t *to = mrp_json_arr(json_array_get(list, 1), "destinations");
+    assert_int_equal(json_array_size(to), 1);
+    assert_string_equal(mrp_json_str(json_array_get(to, 0), "region"), "eu-west-1");
+    /* A narrower rule is no answer to a wider wish. */
+    assert_int_equal(replication_merge(config, &changed, NULL, both, "1", &err), 0);
+    assert_true(changed);
+    assert_int_equal(json_array_size(list), 2);
+    assert_int_equal(json_array_size(mrp_json_arr(json_array_get(list, 0), "destinations")), 2);
+    assert_int_equal(json_array_remove(mrp_json_arr(json_array_get(list, 0), "destinations"), 1),
+                     0);
     assert_int_equal(replication_merge(config, &changed, prefixes, both, "1", &err), 0);
     assert_false(changed);
     char name[3] = "a/";
     char *const other[] = {name, NULL};
     int rc = 0;
     for (; !rc && name[0] < 'z'; name[0]++)
-        rc = replication_merge(config, &changed, other, west, "1", &err);
+        rc = replication_merge(config, &changed, other, west, "2", &err);
     assert_int_equal(rc, MRP_E_CONFIG);
 }
 
