@@ -142,14 +142,7 @@ static int compare(struct job *job, struct mrp_error *err)
     for (size_t i = 0; !rc && i < route->count; i++)
         if (!job->dests[i].tag && !job->dests[i].asked)
             rc = mrp_group_spawn(group, ask_dest, &asks[i], err);
-    struct mrp_error other = {0};
-    int wait_rc = group ? mrp_group_wait(group, &other) : 0;
-    mrp_group_free(&group);
-    if (!rc && wait_rc) {
-        *err = other;
-        rc = wait_rc;
-    }
-    return rc;
+    return mrp_group_finish(&group, rc, err);
 }
 
 static uint64_t differing(const struct job *job)
@@ -232,13 +225,7 @@ static int copy_missing(struct job *job, uint64_t mask, struct mrp_error *err)
     }
     if (!rc && mask)
         rc = tree_copy(job, job->digest, mask, 0, err);
-    struct mrp_error other = {0};
-    int wait_rc = group ? mrp_group_wait(group, &other) : 0;
-    mrp_group_free(&group);
-    if (!rc && wait_rc) {
-        *err = other;
-        rc = wait_rc;
-    }
+    rc = mrp_group_finish(&group, rc, err);
     return rc || !mask ? rc : put_tags(job, mask, err);
 }
 
@@ -301,20 +288,14 @@ enum { JOBS_PER_BLOB = 2 };
 
 static int all_jobs(struct copier *c, mrp_task_fn fn, struct mrp_error *err)
 {
-    mrp_auto(mrp_group_free) struct mrp_group *group = NULL;
+    struct mrp_group *group = NULL;
     int rc = mrp_group_new(&group, c->hub->http, c->hub->parallel * JOBS_PER_BLOB, err);
     if (rc)
         return rc;
     mrp_group_stop_on_error(group);
     for (struct job *job = c->jobs; !rc && job; job = job->next)
         rc = mrp_group_spawn(group, fn, job, err);
-    struct mrp_error first = {0};
-    int wait_rc = mrp_group_wait(group, &first);
-    if (wait_rc) {
-        *err = first;
-        rc = wait_rc;
-    }
-    return rc;
+    return mrp_group_finish(&group, rc, err);
 }
 
 /* The first failure is the stage's; the others are told beside it. */

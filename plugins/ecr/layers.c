@@ -300,7 +300,7 @@ check_all(struct job *job, const struct manifest *m, uint64_t mask, struct mrp_e
 {
     struct route *route = job->route;
     struct check checks[DESTINATIONS_MAX];
-    mrp_auto(mrp_group_free) struct mrp_group *group = NULL;
+    struct mrp_group *group = NULL;
     int rc = 0;
     for (size_t i = 0; !rc && i < route->count; i++) {
         const struct repo *repo = route->dst[i].repo;
@@ -312,15 +312,7 @@ check_all(struct job *job, const struct manifest *m, uint64_t mask, struct mrp_e
         if (!rc)
             rc = mrp_group_spawn(group, check_task, &checks[i], err);
     }
-    if (group) {
-        struct mrp_error other = {0};
-        int wait_rc = mrp_group_wait(group, &other);
-        if (!rc && wait_rc) {
-            *err = other;
-            rc = wait_rc;
-        }
-    }
-    return rc;
+    return mrp_group_finish(&group, rc, err);
 }
 
 static int copy_sorted(struct mrp_group *group,
@@ -378,13 +370,7 @@ int layers_copy(struct job *job, const struct manifest *m, uint64_t mask, struct
     rc = mrp_group_new(&group, copier->hub->http, copier->hub->parallel, err);
     if (!rc)
         rc = copy_sorted(group, job, order, n, mask, err);
-    struct mrp_error other = {0};
-    int wait_rc = group ? mrp_group_wait(group, &other) : 0;
-    mrp_group_free(&group);
+    rc = mrp_group_finish(&group, rc, err);
     free(order);
-    if (!rc && wait_rc) {
-        *err = other;
-        rc = wait_rc;
-    }
     return rc;
 }

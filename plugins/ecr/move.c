@@ -43,12 +43,12 @@ static int each_target(struct move *m, target_fn fn, struct mrp_error *err)
 {
     if (m->count == 1)
         return m->targets->settled ? 0 : fn(m->targets, err);
-    mrp_auto(mrp_group_free) struct mrp_group *group = NULL;
+    struct mrp_group *group = NULL;
     int rc = mrp_group_new(&group, m->hub->http, 0, err);
     for (size_t i = 0; !rc && i < m->count; i++)
         if (!m->targets[i].settled)
             rc = mrp_group_spawn(group, fn, &m->targets[i], err);
-    return rc ? rc : mrp_group_wait(group, err);
+    return mrp_group_finish(&group, rc, err);
 }
 
 /* A target's failure is its own, unless the run is ending. */
@@ -269,15 +269,9 @@ static int stream(struct move *m, struct mrp_error *err)
         rc = feed_stragglers(m, err);
     if (rc)
         ring_fail(&ring);
-    struct mrp_error put_err = {0};
-    int put_rc = group ? mrp_group_wait(group, &put_err) : 0;
-    mrp_group_free(&group);
+    rc = mrp_group_finish(&group, rc, err);
     m->ring = NULL;
     ring_done(&ring);
-    if (!rc && put_rc) {
-        *err = put_err;
-        rc = put_rc;
-    }
     return rc;
 }
 

@@ -125,20 +125,14 @@ static int look_task(void *arg, struct mrp_error *err)
 static int list_both(struct pair *p, struct mrp_error *err)
 {
     struct look looks[DESTINATIONS_MAX + 1];
-    mrp_auto(mrp_group_free) struct mrp_group *group = NULL;
+    struct mrp_group *group = NULL;
     int rc = mrp_group_new(&group, p->sync->copier->hub->http, 0, err);
     looks[0] = (struct look){&p->here, &p->src, false};
     for (size_t i = 0; i < p->count; i++)
         looks[i + 1] = (struct look){&p->there[i], &p->ends[i], true};
     for (size_t i = 0; !rc && i <= p->count; i++)
         rc = mrp_group_spawn(group, look_task, &looks[i], err);
-    struct mrp_error other = {0};
-    int wait_rc = group ? mrp_group_wait(group, &other) : 0;
-    if (!rc && wait_rc) {
-        *err = other;
-        rc = wait_rc;
-    }
-    return rc;
+    return mrp_group_finish(&group, rc, err);
 }
 
 /* Images that a listing showed need not be asked for again. */
@@ -381,17 +375,11 @@ static int pair_task(void *arg, struct mrp_error *err)
 static int plan_all(struct sync *s, struct pair *pairs, struct mrp_error *err)
 {
     enum { LISTS_AT_ONCE = 16 };
-    mrp_auto(mrp_group_free) struct mrp_group *group = NULL;
+    struct mrp_group *group = NULL;
     int rc = mrp_group_new(&group, s->copier->hub->http, LISTS_AT_ONCE, err);
     for (struct pair *p = pairs; !rc && p; p = p->next)
         rc = mrp_group_spawn(group, pair_task, p, err);
-    struct mrp_error other = {0};
-    int wait_rc = group ? mrp_group_wait(group, &other) : 0;
-    if (!rc && wait_rc) {
-        *err = other;
-        rc = wait_rc;
-    }
-    return rc;
+    return mrp_group_finish(&group, rc, err);
 }
 
 static int carry_out(struct sync *s, struct pair *pairs, struct mrp_error *err)
