@@ -42,6 +42,9 @@ static const struct {
     {JSON, offsetof(struct mrp_work, stage.artifacts)},
 };
 
+_Static_assert(sizeof(struct mrp_stage_init) == 17 * sizeof(void *),
+               "a new fact of a stage must stand in the table, unless the worker sets it");
+
 struct head {
     uint64_t size; /* of what follows */
     int32_t mode;
