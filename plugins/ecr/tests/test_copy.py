@@ -159,6 +159,134 @@ def test_docker_archive(act, registries, layout, repo, tmp_path):
     assert manifest["mediaType"].endswith("manifest.v2+json") and len(manifest["layers"]) == 2
 
 
+def skopeo_raw(source):
+    return subprocess.run(["skopeo", "inspect", "--raw", source], check=True, capture_output=True).stdout
+
+
+def test_ends_keep_every_byte(act, registries, layout, repo, tmp_path):
+    """Registry, folder, archive and back: the same bytes everywhere, by skopeo's word."""
+    a, b, _ = registries
+    digest = layout.tag("v1", layout.platforms())
+    act("copy", from_="oci:layout:v1", to=[f"{a.host}/{repo}"])
+    steps = [f"{a.host}/{repo}:v1", "oci:out:v1", "oci-archive:one.tar:v1", "oci:again:v2", f"{b.host}/{repo}:v3"]
+    for source, target in zip(steps, steps[1:]):
+        done = act("copy", from_=source, to=[target])
+        assert done.result == "changed" and done.copies()[0]["digest"] == digest, done.last
+        assert act("copy", from_=source, to=[target]).result == "unchanged"
+        assert act("verify", from_=source, to=[target]).outputs["equal"]
+    want = (layout.blobs / digest.split(":")[1]).read_bytes()
+    assert skopeo_raw(f"oci:{tmp_path}/out:v1") == skopeo_raw(f"oci-archive:{tmp_path}/one.tar:v1") == want
+    assert skopeo_raw(f"oci:{tmp_path}/again:v2") == b.raw(repo, "v3") == want
+    # A second image goes into the same archive.
+    other = layout.tag("v4", layout.image([4000], repo))
+    assert act("copy", from_="oci:layout:v4", to=["oci-archive:one.tar:v4"]).result == "changed"
+    assert skopeo_raw(f"oci-archive:{tmp_path}/one.tar:v1") == want
+    assert act("copy", from_="oci-archive:one.tar:v4", to=[f"{b.host}/{repo}:v4"]).copies()[0]["digest"] == other
+
+
+def test_archives_that_skopeo_made(act, registries, layout, repo, tmp_path):
+    a, b, _ = registries
+    layout.tag("v1", layout.image([9000, 5000], repo))
+    layout.tag("v2", layout.image([9000, 6000], repo))
+    for i, (source, target) in enumerate([(f"oci:{tmp_path}/layout:v1", f"oci-archive:{tmp_path}/s.tar:v1"),
+                                          (f"oci:{tmp_path}/layout:v1", f"docker-archive:{tmp_path}/d.tar:core:v1")]):
+        subprocess.run(["skopeo", "copy", "-q", source, target], check=True)
+        name = target.replace(f"{tmp_path}/", "").replace(":core:", ":")
+        done = act("copy", from_=name, to=[f"{a.host}/{repo}:{i}", f"{b.host}/{repo}:{i}"])
+        assert done.result == "changed", done.last
+        assert a.raw(repo, str(i)) == b.raw(repo, str(i))
+        assert act("copy", from_=name, to=[f"{a.host}/{repo}:{i}"]).result == "unchanged"
+    assert a.raw(repo, "0") == skopeo_raw(f"oci-archive:{tmp_path}/s.tar:v1")
+    # What we push of a docker archive is an image that others can read.
+    made = subprocess.run(["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{a.host}/{repo}:1",
+                           f"oci:{tmp_path}/check:1"], capture_output=True)
+    assert made.returncode == 0, made.stderr
+    refused = act("copy", from_=f"{a.host}/{repo}:0", to=["docker-archive:x.tar"])
+    assert refused.code == "config" and "oci-archive:" in refused.error
+
+
+KINDS = {
+    "schema2": ("application/vnd.docker.distribution.manifest.v2+json",
+                "application/vnd.docker.container.image.v1+json", "application/vnd.docker.image.rootfs.diff.tar.gzip"),
+    "zstd": ("application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.config.v1+json",
+             "application/vnd.oci.image.layer.v1.tar+zstd"),
+    "artifact": ("application/vnd.oci.image.manifest.v1+json", "application/vnd.cncf.helm.config.v1+json",
+                 "application/vnd.cncf.helm.chart.content.v1.tar+gzip"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes_and_types_of(act, registries, layout, repo, kind):
+    """Odd white space, unknown members and their order come through, and so does the Content-Type."""
+    a, b, _ = registries
+    type_, config, layer = KINDS[kind]
+    text = json.dumps({"zzz": [1, 2], "schemaVersion": 2, "mediaType": type_, "layers": [layout.blob(b"l" * 900, layer)],
+                       "config": layout.blob(b'{"architecture":"amd64","os":"linux"}', config)}, indent=5) + "\n\n"
+    digest = layout.tag("v1", layout.blob(text.encode(), type_))
+    assert act("copy", from_="oci:layout:v1", to=[f"{a.host}/{repo}"]).result == "changed"
+    done = act("copy", from_=f"{a.host}/{repo}:v1", to=[f"{b.host}/{repo}"])
+    assert done.result == "changed" and b.digest(repo, "v1") == digest
+    assert b.raw(repo, "v1") == text.encode()
+    request = urllib.request.Request(f"http://{b.host}/v2/{repo}/manifests/v1", headers={"Accept": type_})
+    assert urllib.request.urlopen(request).headers["Content-Type"] == type_
+
+
+def test_docker_manifest_list(act, registries, layout, repo):
+    a, b, _ = registries
+    rows = [{**layout.image([1000 + i], repo, arch, docker=True), "platform": {"os": "linux", "architecture": arch}}
+            for i, arch in enumerate(("amd64", "arm64"))]
+    type_ = "application/vnd.docker.distribution.manifest.list.v2+json"
+    text = json.dumps({"schemaVersion": 2, "mediaType": type_, "manifests": rows}, indent=3).encode()
+    digest = layout.tag("v1", layout.blob(text, type_))
+    act("copy", from_="oci:layout:v1", to=[f"{a.host}/{repo}"])
+    assert act("copy", from_=f"{a.host}/{repo}:v1", to=[f"{b.host}/{repo}"]).result == "changed"
+    assert b.raw(repo, "v1") == text and b.digest(repo, "v1") == digest
+
+
+def test_foreign_layers_stay_where_they_are(act, layout, tmp_path):
+    foreign = {**layout.blob(b"f" * 700, "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"),
+               "urls": ["https://example.com/x"]}
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "config": layout.blob(b"{}", "application/vnd.oci.image.config.v1+json"), "layers": [foreign]}
+    layout.tag("v1", layout.blob(json.dumps(manifest).encode(), manifest["mediaType"]))
+    name = foreign["digest"].split(":")[1]
+    for out, options in (("without", {}), ("with", {"foreign_layers": True})):
+        assert act("copy", from_="oci:layout:v1", to=[f"oci:{out}:v1"], **options).result == "changed"
+        assert act("verify", from_="oci:layout:v1", to=[f"oci:{out}:v1"]).outputs["equal"]
+        assert (tmp_path / out / "blobs" / "sha256" / name).exists() == bool(options)
+
+
+def report(done):
+    return [copy for image in done.outputs["images"] for copy in image["copies"]]
+
+
+def test_numbers_are_those_of_the_registries(act, registries, layout, repo, proxy):
+    """Requests as in the access logs, bytes as in the manifests, two images that share a layer, one retry."""
+    a, b, c = registries
+    front = proxy(b)
+    for i in (1, 2):
+        layout.tag(f"v{i}", layout.image([700_000, 20_000, 100 * i], repo, arch=f"x{i}"))
+    act("copy", from_=["oci:layout:v1", "oci:layout:v2"], to=[f"{a.host}/{repo}"])
+    sizes = {}
+    for tag in ("v1", "v2"):
+        manifest = json.loads(a.raw(repo, tag))
+        sizes[tag] = {blob["digest"]: blob["size"] for blob in [manifest["config"], *manifest["layers"]]}
+    before = len(a.requests()), len(front.seen), len(c.requests())
+    busy = front.rule("PUT", "/manifests/v1", lambda handler, answer: (503, [("Retry-After", "0")], b"busy"))
+    done = act("copy", from_=[f"{a.host}/{repo}:v1", f"{a.host}/{repo}:v2"],
+               to=[f"{front.host}/{repo}", f"{c.host}/{repo}"])
+    assert done.result == "changed" and busy.hits == 1
+    counted = len(a.requests()) - before[0] + len(front.seen) - before[1] + len(c.requests()) - before[2]
+    listed = a.count("GET", f"/{repo}/tags/list", before[0])
+    assert sum(copy["requests"] for copy in report(done)) == counted - listed
+    assert [copy["retries"] for copy in report(done)] == [1, 0, 0, 0]
+    for i in (0, 1):  # of both destinations
+        moved = [image["copies"][i]["bytes"] for image in done.outputs["images"]]
+        assert sum(moved) == sum((sizes["v1"] | sizes["v2"]).values())
+    again = act("copy", from_=[f"{a.host}/{repo}:v1", f"{a.host}/{repo}:v2"], to=[f"{front.host}/{repo}"])
+    assert [(copy["bytes"], copy["requests"], copy["retries"]) for copy in report(again)] == [(0, 2, 0)] * 2
+
+
 def test_wrong_layout_blob(act, registries, layout, repo):
     layout.tag("v1", layout.image([200_000], 1))
     name = max(layout.blobs.iterdir(), key=lambda p: p.stat().st_size)

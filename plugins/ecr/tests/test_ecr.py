@@ -8,6 +8,8 @@ import urllib.request
 import boto3
 import pytest
 
+import proxy as p
+
 ACCOUNT, WEST, EAST = "111122223333", "us-west-2", "us-east-1"
 LIFECYCLE = json.dumps({"rules": [{"rulePriority": 1, "selection": {
     "tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 9}, "action": {"type": "expire"}}]})
@@ -94,11 +96,34 @@ def test_warm_sync_is_pages(act, image, repo, layout):
     assert [e["action"] for e in log()] == ["DescribeImages"] * 2
 
 
-def test_expired_token_in_the_middle(act, image, repo, layout):
-    control("POST", "/settings", {"ecr-token-seconds": 1})
-    layout.tag("many", layout.image([30_000 + i for i in range(40)], 5))
-    done = act("copy", from_="oci:layout:many", to=[f"{HOST[EAST]}/{repo}"])
-    assert done.result == "changed", done.last
+EXPIRED = b"Your authorization token has expired. Reauthenticate and try again."
+
+
+@pytest.mark.parametrize("method, path", [("HEAD", "/manifests/"), ("GET", "/manifests/"), ("POST", "/uploads/"),
+                                          ("PUT", "/manifests/"), ("GET", "/blobs/sha256:{large}"),
+                                          ("GET", "/blobs/sha256:{small}")])
+def test_expired_token_in_the_middle(act, layout, repo, method, path):
+    """ECR answers 403 with plain text then, whatever the time that was promised."""
+    boto3.client("ecr", region_name=WEST).create_repository(repositoryName=repo)
+    layout.tag("v1", layout.image([700_000, 3000], repo))
+    assert act("copy", from_="oci:layout:v1", to=[f"{HOST[WEST]}/{repo}"]).result == "changed"
+    by_size = sorted(layout.blobs.iterdir(), key=lambda file: file.stat().st_size)
+    places = dict(pair.split("=") for pair in os.environ["MRPIPE_ENDPOINTS"].split(","))
+    fronts = {region: p.Proxy(int(places[HOST[region]].rpartition(":")[2])) for region in (WEST, EAST)}
+    places |= {HOST[region]: f"http://{front.host}" for region, front in fronts.items()}
+    control("POST", "/reset", {})
+    try:
+        front = fronts[WEST if method == "GET" else EAST]
+        path = path.format(small=by_size[2].name, large=by_size[-1].name)
+        rule = front.rule(method, path, p.status(403, EXPIRED))
+        done = act("copy", from_=f"{HOST[WEST]}/{repo}:v1", to_regions=EAST,
+                   env={"MRPIPE_ENDPOINTS": ",".join(f"{host}={url}" for host, url in places.items())})
+        assert done.result == "changed", done.last
+        assert rule.hits == 1 and digest_at(EAST, repo) == digest_at(WEST, repo)
+        assert sum(e["action"] == "GetAuthorizationToken" for e in log()) == 3
+    finally:
+        for front in fronts.values():
+            front.stop()
 
 
 def test_login(act, image, repo):
