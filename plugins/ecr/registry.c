@@ -77,6 +77,7 @@ static int head_by_get(struct found *out,
     if (rc)
         return rc;
     out->exists = true;
+    out->index = m->index;
     out->size = (int64_t)m->len;
     mrp_copy(out->digest, sizeof out->digest, m->digest);
     return 0;
@@ -101,7 +102,9 @@ int registry_head(struct found *out,
     const char *digest = mrp_headers_get(&resp.headers, "Docker-Content-Digest");
     if (!digest || !digest_valid(digest))
         return head_by_get(out, repo, ref, tally, err);
+    const char *type = mrp_headers_get(&resp.headers, "Content-Type");
     out->exists = true;
+    out->index = mrp_streq(type, MEDIA_OCI_INDEX) || mrp_streq(type, MEDIA_DOCKER_LIST);
     mrp_copy(out->digest, sizeof out->digest, digest);
     const char *length = mrp_headers_get(&resp.headers, "Content-Length");
     if (length && mrp_parse_int(&out->size, length, 0, MANIFEST_MAX))
@@ -170,50 +173,4 @@ int registry_delete(struct repo *repo, const char *ref, struct mrp_error *err)
     if (resp.status == 404 || (resp.status >= 200 && resp.status < 300))
         return 0;
     return host_error(&resp, repo->host, what, err);
-}
-
-/* How many tags of the repository name the digest: counted by HEADs, which is slow but safe. */
-struct sharing {
-    struct repo *repo;
-    const char *digest;
-    unsigned count;
-};
-
-static int count_sharing(void *arg, const char *tag, struct mrp_error *err)
-{
-    struct sharing *s = arg;
-    if (s->count > 1)
-        return 0;
-    struct found found;
-    int rc = registry_head(&found, s->repo, tag, NULL, err);
-    if (!rc && found.exists && !strcmp(found.digest, s->digest))
-        s->count++;
-    return rc;
-}
-
-int registry_untag(struct repo *repo, const char *tag, struct mrp_error *err)
-{
-    mrp_auto(mrp_free_str) char *what = what_text("delete", repo, tag);
-    mrp_auto(mrp_http_response_done) struct mrp_http_response resp = {0};
-    int rc = manifest_call(&resp, repo, "DELETE", tag, what, NULL, NULL, err);
-    if (rc)
-        return rc;
-    if (resp.status == 404 || (resp.status >= 200 && resp.status < 300))
-        return 0;
-    if (resp.status != 400 && resp.status != 405)
-        return host_error(&resp, repo->host, what, err);
-    struct found found;
-    rc = registry_head(&found, repo, tag, NULL, err);
-    if (rc || !found.exists)
-        return rc;
-    struct sharing sharing = {repo, found.digest, 0};
-    rc = registry_tags(repo, count_sharing, &sharing, err);
-    if (!rc && sharing.count > 1) {
-        mrp_fail(err, MRP_E_CONFLICT,
-                 "%s: this registry deletes images, not tags, and %s has "
-                 "other tags",
-                 what, found.digest);
-        return mrp_hint(err, "remove it with the registry's own means");
-    }
-    return rc ? rc : registry_delete(repo, found.digest, err);
 }

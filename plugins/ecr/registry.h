@@ -7,6 +7,7 @@
 
 struct found {
     bool exists;
+    bool index; /* of a registry's: by the Content-Type */
     char digest[DIGEST_SIZE];
     int64_t size;
 };
@@ -36,8 +37,10 @@ int registry_put(struct repo *repo,
 /** DELETE of a manifest by digest or a tag. */
 int registry_delete(struct repo *repo, const char *ref, struct mrp_error *err) MRP_NODISCARD;
 
-/** Take a tag away. Registries that delete only by digest lose the manifest too, unless another tag
- * of the repository names it. */
+/** Take tags away, NULL-terminated. Registries that delete only by digest lose the images too: that
+ * is refused, before anything is deleted, if a tag that stays names one of them or has it in its
+ * index. */
+int registry_untag_all(struct repo *repo, char *const *tags, struct mrp_error *err) MRP_NODISCARD;
 int registry_untag(struct repo *repo, const char *tag, struct mrp_error *err) MRP_NODISCARD;
 
 int registry_has_blob(bool *out,

@@ -70,7 +70,13 @@ class Registry:
         return "sha256:" + hashlib.sha256(self.raw(repo, ref)).hexdigest()
 
     def has_blob(self, repo, digest):
-        request = urllib.request.Request(f"http://{self.host}/v2/{repo}/blobs/{digest}", method="HEAD")
+        return self.answers(f"{repo}/blobs/{digest}")
+
+    def exists(self, repo, ref):
+        return self.answers(f"{repo}/manifests/{ref}")
+
+    def answers(self, path):
+        request = urllib.request.Request(f"http://{self.host}/v2/{path}", method="HEAD")
         try:
             return urllib.request.urlopen(request).status == 200
         except urllib.error.HTTPError:

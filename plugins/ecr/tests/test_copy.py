@@ -348,6 +348,28 @@ def test_sync_of_repositories(act, registries, layout, repo):
     assert act("sync", how="verify", from_=f"{a.host}/{repo}/one", to=[f"{b.host}/m/{repo}/one"]).result == "unchanged"
 
 
+def test_extra_tags_of_images_that_are_needed(act, registries, layout, repo):
+    """docker-registry deletes images, not tags: what a tag that stays needs must not go, nor anything before that."""
+    a, b, _ = registries
+    child = layout.image([300], repo)
+    tags = {"kept": layout.index([layout.index([child])]), "other": layout.image([200], repo),
+            "child": child, "same": layout.image([200], repo), "free": layout.image([400], repo)}
+    for name, entry in tags.items():
+        layout.tag(name, entry)
+    keep = [f"oci:layout:{name}" for name in ("kept", "other")]
+    act("copy", from_=keep, to=[f"{a.host}/{repo}"])
+    act("copy", from_=[f"oci:layout:{name}" for name in tags], to=[f"{b.host}/{repo}"])
+    options = {"from_": f"{a.host}/{repo}", "to": [f"{b.host}/{repo}"], "delete": "extra", "force": True}
+    for name, blocked in (("child", ["free", "same"]), ("same", ["free", "child"])):
+        done = act("sync", **options, exclude=blocked)
+        assert done.code == "conflict" and f"{repo}:{name}" in done.error and tags[name]["digest"] in done.error
+        assert b.digest(repo, child["digest"]) == child["digest"]
+    done = act("sync", **options, exclude=["child", "same"])
+    assert done.outputs["summary"]["deleted"] == 1, done.last
+    assert not b.exists(repo, "free")
+    assert act("verify", from_=keep, to=[f"{b.host}/{repo}"]).outputs["equal"]
+
+
 def test_push_dates_of_a_registry_that_has_none(act, registries, layout, repo):
     done = act("sync", from_=f"{registries[0].host}/{repo}", to=[f"{registries[1].host}/{repo}"], pushed_within="1h")
     assert done.code == "config" and registries[0].host in done.error and done.hint
