@@ -104,6 +104,8 @@ static int deploy_target(void *target, struct mrp_error *err)
                                 .td = t->td,
                                 .prev_td = t->prev_td,
                                 .prev_id = t->adopt ? NULL : t->prev_id,
+                                .prev_sd = t->prev_sd,
+                                .no_history = t->adopt,
                                 .fail_fast = o->fail_fast};
         enum mrp_verdict verdict = MRP_ROLLING;
         rc = mrp_service_watch(&verdict, t, &r, &t->err);

@@ -44,6 +44,7 @@ struct mrp_target {
     json_t *digests;  /* by container, from the registry */
     char *prev_td;
     char *prev_id;
+    char *prev_sd; /* service deployment; NULL: none */
 
     /* decided */
     bool new_td_wanted; /* a task definition other than prev_td */
@@ -107,7 +108,8 @@ int mrp_service_update(char **id,
                        bool force,
                        bool settings,
                        struct mrp_error *err) MRP_NODISCARD;
-/** Poll until the verdict is not MRP_ROLLING. */
+/** Poll until the verdict is not MRP_ROLLING; the history is asked now and then, and for the reason
+ * of a failure. */
 int mrp_service_watch(enum mrp_verdict *out,
                       const struct mrp_target *t,
                       struct mrp_rollout *r,

@@ -190,11 +190,13 @@ static int look(struct mrp_target *t, bool *again, struct mrp_error *err)
         return rc;
     mrp_free_str(&t->prev_td);
     mrp_free_str(&t->prev_id);
+    mrp_free_str(&t->prev_sd);
     mrp_free_json(&t->current);
     mrp_free_json(&t->input);
     mrp_free_json(&t->settings);
     t->prev_td = mrp_strdup(mrp_json_str(service, "taskDefinition"));
     t->prev_id = mrp_strdup(mrp_json_str(mrp_rollout_primary(service), "id"));
+    t->prev_sd = mrp_strdup(mrp_json_str(service, "currentServiceDeployment"));
     rc = mrp_service_taskdef(&answer, t, t->prev_td, err);
     if (rc)
         return rc;

@@ -258,6 +258,31 @@ static void tell(const struct mrp_target *t, const struct mrp_rollout *r, int64_
             (long long)r->pending, (long long)r->failed);
 }
 
+/* The service deployment behind my deployment. Where it may not be read, or is not known (an older
+ * partition), the list of deployments must do. */
+static enum mrp_verdict
+ask_history(const struct mrp_target *t, struct mrp_rollout *r, enum mrp_verdict verdict)
+{
+    mrp_auto(mrp_free_json) json_t *answer = NULL;
+    struct mrp_error err = {0};
+    int rc = mrp_service_call(&answer, t, "DescribeServiceDeployments",
+                              json_pack("{s:[s]}", "serviceDeploymentArns", r->sd), &err);
+    const json_t *sd = json_array_get(mrp_json_arr(answer, "serviceDeployments"), 0);
+    if (rc == MRP_OK && json_is_object(sd))
+        return mrp_rollout_history(r, verdict, sd);
+    r->no_history = rc != MRP_E_NET && rc != MRP_E_TIMEOUT;
+    mrp_log(t->run->stage, MRP_DEBUG, "%s in %s: the service deployment is not read: %s",
+            t->service, t->region, rc ? err.msg : "it is not in the answer");
+    return verdict;
+}
+
+static bool wants_history(const struct mrp_rollout *r, enum mrp_verdict verdict, unsigned polls)
+{
+    if (r->no_history || !r->sd[0] || verdict == MRP_ROLLED_OUT || verdict == MRP_GONE)
+        return false;
+    return verdict != MRP_ROLLING || r->leaving || polls % MRP_ROLLOUT_HISTORY == 0;
+}
+
 int mrp_service_watch(enum mrp_verdict *out,
                       const struct mrp_target *t,
                       struct mrp_rollout *r,
@@ -267,7 +292,7 @@ int mrp_service_watch(enum mrp_verdict *out,
     int64_t end = mrp_now_ms() + o->timeout_ms;
     int64_t shown = -1;
     unsigned failures = 0;
-    for (;;) {
+    for (unsigned polls = 1;; polls++) {
         mrp_auto(mrp_free_json) json_t *service = NULL;
         int rc = mrp_service_describe(&service, t, err);
         bool transient = rc == MRP_E_NET || rc == MRP_E_REMOTE || rc == MRP_E_TIMEOUT;
@@ -275,6 +300,8 @@ int mrp_service_watch(enum mrp_verdict *out,
             failures = 0;
             *err = (struct mrp_error){0};
             *out = mrp_rollout_judge(r, service);
+            if (wants_history(r, *out, polls))
+                *out = ask_history(t, r, *out);
             if (r->seen)
                 tell(t, r, &shown);
             if (*out != MRP_ROLLING)

@@ -166,6 +166,7 @@ void mrp_targets_done(struct mrp_deployment *d)
         free(t->service);
         free(t->prev_td);
         free(t->prev_id);
+        free(t->prev_sd);
         free(t->td);
         free(t->id);
         json_decref(t->images);

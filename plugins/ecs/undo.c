@@ -12,7 +12,8 @@
 static int watch_back(struct mrp_target *t, char *id, struct mrp_error *err)
 {
     mrp_auto(mrp_free_str) char *mine = id;
-    struct mrp_rollout r = {.id = mine, .td = t->prev_td, .prev_td = t->td, .prev_id = t->id};
+    struct mrp_rollout r = {
+        .id = mine, .td = t->prev_td, .prev_td = t->td, .prev_id = t->id, .no_history = true};
     enum mrp_verdict verdict = MRP_ROLLING;
     int rc = mrp_service_watch(&verdict, t, &r, err);
     if (rc)

@@ -98,6 +98,49 @@ def test_circuit_breaker_in_the_first_wave(host, regions, cloud, pair, rollback)
     assert "CannotPullContainerError" in done.hint
 
 
+ALARMS = {"alarms": {"alarmNames": ["core-5xx", "core-slow"], "enable": True, "rollback": True}}
+
+
+def configure(region, service, configuration):
+    region.ecs.update_service(cluster="prod", service=service, deploymentConfiguration=configuration)
+
+
+@pytest.mark.parametrize("rollback", [True, False])
+@pytest.mark.parametrize("readable", [True, False])
+def test_an_alarm_fails_the_rollout(host, regions, cloud, pair, rollback, readable):
+    """ECS itself watches the alarms; the error names the one that went off, or else those of the service."""
+    configure(regions[1], pair, ALARMS)
+    cloud.rollout(service=pair, region=SECONDARY, mode="fail", polls=2, alarm="core-5xx", rollback=rollback, count=1)
+    if not readable:
+        cloud.fault(service="ecs", action="DescribeServiceDeployments", effect="status", status=403)
+    done = host("deploy", options(pair))
+    assert (done.code, "alarm detected" in done.message) == ("remote", True), done.message
+    assert ("alarm went off: core-5xx" if readable else "alarms of the service: core-5xx, core-slow") in done.message
+    assert done.outputs["result"] == "rolled-back"
+    assert "core-5xx" in done.outputs["regions"][SECONDARY]["evidence"]["reason"]
+    if not readable:
+        asked = [e for e in cloud.log() if e["action"] == "DescribeServiceDeployments"]
+        assert len(asked) == 1, "what may not be read is not asked for again"
+
+
+@pytest.mark.parametrize("alarm", ["core-5xx", ""])
+def test_a_failure_that_only_the_history_shows(host, regions, cloud, pair, alarm):
+    """The list of deployments stays IN_PROGRESS: the wait ends all the same, long before its timeout."""
+    cloud.rollout(service=pair, region=SECONDARY, mode="fail", polls=2, alarm=alarm, rollback=False, hidden=True, count=1)
+    done = host("deploy", options(pair, **{"fail-fast": 0}))
+    assert done.code == "remote" and "is STOPPED" in done.message, done.message
+    assert ("alarm went off: core-5xx" if alarm else "circuit breaker: 3 failures, 3 are allowed") in done.message
+    assert results(done)[SECONDARY] == "rolled-back"
+
+
+def test_a_forced_deployment_that_ecs_takes_back(host, regions, cloud, pair):
+    """The revision is the same before and after: only the history tells ECS's way back from another deployment."""
+    cloud.rollout(service=pair, region=SECONDARY, mode="fail", polls=1, alarm="core-5xx", rollback=True, **{"rollback-polls": 0, "count": 1})
+    done = host("deploy", options(pair, "public.example/app:1", force=True, poll="1ms"))
+    assert done.code == "remote" and "core-5xx" in done.message, done.message
+    assert done.outputs["result"] == "failed", "there is no revision to go back to"
+
+
 def test_failed_too_late_to_see(host, regions, cloud, pair):
     """The breaker has failed and finished its rollback between two looks: my id is gone."""
     cloud.rollout(service=pair, region=SECONDARY, mode="fail", polls=1, rollback=True, **{"rollback-polls": 0, "count": 1})

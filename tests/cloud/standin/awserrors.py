@@ -93,11 +93,12 @@ def auth(protocol: str, error: "AuthError") -> Response:
 
 def fault(protocol: str, status: int, throttle: bool) -> Response:
     """What a fault rule answers."""
-    name = {503: "ServiceUnavailable", 429: "TooManyRequestsException"}.get(status, "InternalFailure")
+    names = {503: "ServiceUnavailable", 429: "TooManyRequestsException", 403: "AccessDeniedException"}
+    name = names.get(status, "InternalFailure")
     if protocol == "s3":
         if throttle:
             return s3_error(503, "SlowDown", "Please reduce your request rate.")
-        code = {500: "InternalError", 503: "ServiceUnavailable"}.get(status, name)
+        code = {500: "InternalError", 403: "AccessDenied"}.get(status, name)
         return s3_error(status, code, "We encountered an internal error. Please try again.")
     if protocol in ("query", "ec2"):
         if throttle:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .awserrors import ApiError
+from .ecs_history import History
 from .ecs_tasks import Tasks
 from .gateway import Gateway
 
@@ -34,6 +35,10 @@ class Rule:
     stop_code: str = "TaskFailedToStart"
     stopped_reason: str = "CannotPullContainerError: pull image manifest has been retried 5 time(s): not found"
     exit_code: int | None = None
+    # The alarm that ends a failing rollout, instead of tasks that do not start.
+    alarm: str = ""
+    # The end shows in the service deployment alone.
+    hidden: bool = False
     count: int | None = None
 
 
@@ -54,6 +59,11 @@ class Deployment:
     created: float = field(default_factory=time.time)
     updated: float = field(default_factory=time.time)
     polls: int = 0
+    history: str = ""
+
+    @property
+    def cause(self) -> str:
+        return "alarm detected" if self.rule.alarm else "tasks failed to start"
 
     def shown(self, base: dict[str, Any]) -> dict[str, Any]:
         pending = max(self.desired - self.running, 0) if self.state == "IN_PROGRESS" else 0
@@ -78,6 +88,8 @@ class Service:
     # The task definition that reached COMPLETED last: what a rollback goes to.
     good: str = ""
     stopped: list[dict[str, Any]] = field(default_factory=list)
+    # ARN of the current service deployment.
+    history: str = ""
 
     def say(self, text: str) -> None:
         event = {"id": str(uuid.uuid4()), "createdAt": time.time(), "message": f"(service {self.name}) {text}"}
@@ -92,6 +104,7 @@ class Ecs:
         self.rules: list[Rule] = []
         self.inputs: dict[str, dict[str, Any]] = {}
         self.tasks = Tasks(self)
+        self.history = History(self)
         hooks = {
             "CreateService": self.created,
             "UpdateService": self.updated,
@@ -106,6 +119,7 @@ class Ecs:
         gateway.before["ecs", "UpdateService"] = self.check_update
         gateway.overrides["ecs", "ListTasks"] = self.tasks.list_all
         gateway.overrides["ecs", "DescribeTasks"] = self.tasks.describe_all
+        gateway.overrides["ecs", "DescribeServiceDeployments"] = self.history.describe
 
     def add_rule(self, raw: dict[str, Any]) -> None:
         given = {key.replace("-", "_"): value for key, value in raw.items()}
@@ -225,6 +239,7 @@ class Ecs:
             "deployments": shown,
             "deploymentConfiguration": service.configuration or {"maximumPercent": 200, "minimumHealthyPercent": 100},
             "events": service.events,
+            "currentServiceDeployment": service.history,
         }
 
     # The state machine. It moves when somebody looks, so that a test decides how many looks a rollout takes.
@@ -236,6 +251,10 @@ class Ecs:
             f"ecs-svc/{secrets.randbelow(9 * 10**18) + 10**18}", task_definition, desired, rule or self._rule(service)
         )
         service.deployments.insert(0, new)
+        if rule:  # the way back is part of the deployment that failed
+            new.history = service.history
+        else:
+            self.history.begin(service, new)
         service.say(f"(deployment {new.id}) deployment started.")
         return new
 
@@ -255,7 +274,8 @@ class Ecs:
             elif rule.polls:
                 primary.running = min(primary.desired, primary.desired * primary.polls // (rule.polls + 1))
         elif rule.mode == "fail":
-            wanted = rule.failed_tasks if over else min(primary.polls, rule.failed_tasks)
+            wanted = 0 if rule.alarm else rule.failed_tasks if over else min(primary.polls, rule.failed_tasks)
+            primary.running = primary.desired if rule.alarm else 0
             while primary.failed < wanted:
                 primary.failed += 1
                 self.tasks.add_stopped(service, primary)
@@ -264,6 +284,7 @@ class Ecs:
 
     def _complete(self, service: Service, primary: Deployment) -> None:
         primary.state, primary.reason = "COMPLETED", f"ECS deployment {primary.id} completed."
+        self.history.complete(primary)
         primary.running, primary.failed = primary.desired, 0
         for old in service.deployments[1:]:
             if old.running:
@@ -275,18 +296,24 @@ class Ecs:
         service.say("has reached a steady state.")
 
     def _fail(self, service: Service, primary: Deployment) -> None:
-        breaker = service.configuration.get("deploymentCircuitBreaker") or {}
+        method = service.configuration.get("alarms" if primary.rule.alarm else "deploymentCircuitBreaker") or {}
         rollback = primary.rule.rollback
         if rollback is None:
-            rollback = bool(breaker.get("rollback"))
-        primary.state, primary.reason = "FAILED", BREAKER + "tasks failed to start."
-        service.say(f"(deployment {primary.id}) deployment failed: tasks failed to start.")
-        if not rollback or not service.good:
+            rollback = bool(method.get("rollback"))
+        rollback = rollback and bool(service.good)
+        self.history.fail(primary, rollback)
+        if primary.rule.hidden:
+            return
+        what = "ECS deployment failed: " if primary.rule.alarm else BREAKER
+        primary.state, primary.reason = "FAILED", f"{what}{primary.cause}."
+        service.say(f"(deployment {primary.id}) deployment failed: {primary.cause}.")
+        if not rollback:
             return
         rule = Rule(DEFAULT.region, DEFAULT.cluster, DEFAULT.service, polls=primary.rule.rollback_polls)
         back = self._start(service, service.good, primary.desired, rule)
-        back.reason = f"{BREAKER}rolling back to deploymentId {back.id}."
-        primary.reason = f"{BREAKER}rolling back to deploymentId {back.id}."
+        back.reason = primary.reason = f"{what}rolling back to deploymentId {back.id}."
+        if primary.rule.alarm:
+            primary.reason = f"{what}{primary.cause}."
         service.say(f"rolling back to deployment {back.id}.")
         for old in service.deployments[1:]:
             # The tasks of the good revision that still run belong to the rollback from now on.

@@ -163,6 +163,94 @@ static void gone(void **state)
     assert_int_equal(judge(&r, "{\"status\":\"DRAINING\"}"), MRP_GONE);
 }
 
+static enum mrp_verdict history(struct mrp_rollout *r, enum mrp_verdict verdict, const char *text)
+{
+    mrp_auto(mrp_free_json) json_t *sd = NULL;
+    struct mrp_error err = {0};
+    assert_int_equal(mrp_json_parse(&sd, text, strlen(text), "test", &err), 0);
+    return mrp_rollout_history(r, verdict, sd);
+}
+
+#define ALARM(status)                                                                              \
+    "{\"status\":\"" status                                                                        \
+    "\",\"statusReason\":\"alarm detected\",\"alarms\":{\"status\":\"TRIGGERED\","                 \
+    "\"alarmNames\":[\"a\",\"b\"],\"triggeredAlarmNames\":[\"b\"]},\"rollback\":{\"reason\":"      \
+    "\"so\"}}"
+
+static void by_history(void **state)
+{
+    static const char going[] = "{\"status\":\"IN_PROGRESS\"}";
+    static const char stopped[] =
+        "{\"status\":\"STOPPED\",\"deploymentCircuitBreaker\":{\"status\":"
+        "\"TRIGGERED\",\"failureCount\":4,\"threshold\":3}}";
+    struct mrp_rollout r = mine();
+    (void)state;
+    assert_int_equal(history(&r, MRP_ROLLING, going), MRP_ROLLING);
+    assert_int_equal(history(&r, MRP_ROLLED_OUT, ALARM("ROLLBACK_SUCCESSFUL")), MRP_ROLLED_OUT);
+    /* the list gets its time to show it */
+    for (int i = 1; i < MRP_ROLLOUT_LOST; i++)
+        assert_int_equal(history(&r, MRP_ROLLING, ALARM("ROLLBACK_REQUESTED")), MRP_ROLLING);
+    assert_int_equal(history(&r, MRP_ROLLING, ALARM("ROLLBACK_FAILED")), MRP_ROLLED_BACK);
+    assert_string_equal(r.why,
+                        "its service deployment is ROLLBACK_FAILED; alarm went off: b; alarm "
+                        "detected; rollback: so");
+    r = mine();
+    for (int i = 0; i < MRP_ROLLOUT_LOST; i++)
+        (void)history(&r, MRP_ROLLING, stopped);
+    assert_string_equal(
+        r.why, "its service deployment is STOPPED; circuit breaker: 4 failures, 3 are allowed");
+    /* another deployment: somebody else's, unless ECS went back */
+    r = mine();
+    assert_int_equal(history(&r, MRP_SUPERSEDED, stopped), MRP_SUPERSEDED);
+    assert_int_equal(history(&r, MRP_SUPERSEDED, ALARM("ROLLBACK_SUCCESSFUL")), MRP_ROLLED_BACK);
+    /* the reason is told even where the history is behind */
+    r = mine();
+    mrp_copy(r.why, sizeof r.why, "alarm detected");
+    assert_int_equal(history(&r, MRP_ROLLED_BACK, ALARM("IN_PROGRESS")), MRP_ROLLED_BACK);
+    assert_string_equal(r.why, "alarm detected; alarm went off: b; rollback: so");
+    static const char *const texts[] = {"{}", "[]", "{\"status\":7}",
+                                        "{\"status\":\"STOPPED\",\"alarms\":[]}"};
+    for (size_t i = 0; i < MRP_COUNT(texts); i++) {
+        r = mine();
+        for (int k = 0; k < 20; k++)
+            assert_int_not_equal(history(&r, MRP_ROLLING, texts[i]), MRP_ROLLED_OUT);
+    }
+}
+
+static void which_history(void **state)
+{
+#define SD(sd, deployments)                                                                        \
+    "{\"status\":\"ACTIVE\",\"currentServiceDeployment\":\"" sd                                    \
+    "\",\"deploymentConfiguration\":{\"alarms\":{\"enable\":true,\"alarmNames\":[\"x\",7,\"y\"]}}" \
+    ","                                                                                            \
+    "\"deployments\":[" deployments "]}"
+    struct mrp_rollout r = mine();
+    r.prev_sd = "before";
+    (void)state;
+    assert_int_equal(judge(&r, SD("now", DEP("o", "PRIMARY", OLD, "COMPLETED", 2, 2, 0))),
+                     MRP_ROLLING);
+    assert_string_equal(r.sd, ""); /* the primary one is not mine */
+    assert_int_equal(judge(&r, SD("before", DEP("m", "PRIMARY", NEW, "IN_PROGRESS", 0, 2, 0))),
+                     MRP_ROLLING);
+    assert_string_equal(r.sd, "");
+    assert_int_equal(judge(&r, SD("now", DEP("m", "PRIMARY", NEW, "IN_PROGRESS", 0, 2, 0))),
+                     MRP_ROLLING);
+    assert_string_equal(r.sd, "now");
+    assert_int_equal(judge(&r, SD("theirs", DEP("x", "PRIMARY", OTHER, "IN_PROGRESS", 0, 2, 0))),
+                     MRP_SUPERSEDED);
+    assert_string_equal(r.sd, "now");
+    /* alarms are named where the reason speaks of one */
+    r = mine();
+    assert_int_equal(judge(&r, SD("now", DEP("m", "PRIMARY", NEW, "FAILED", 0, 2, 0))),
+                     MRP_ROLLED_BACK);
+    assert_string_equal(r.why, "because of FAILED");
+    r = mine();
+    assert_int_equal(judge(&r, SD("now", "{\"id\":\"m\",\"status\":\"PRIMARY\",\"rolloutState\":"
+                                         "\"FAILED\",\"rolloutStateReason\":\"Alarm detected\"}")),
+                     MRP_ROLLED_BACK);
+    assert_string_equal(r.why, "Alarm detected; alarms of the service: x, y");
+}
+
 /* Whatever the answer, it ends after the grace and never as a success. */
 static void nonsense(void **state)
 {
@@ -212,6 +300,8 @@ int main(void)
         cmocka_unit_test(without_state),
         cmocka_unit_test(tasks_fail),
         cmocka_unit_test(gone),
+        cmocka_unit_test(by_history),
+        cmocka_unit_test(which_history),
         cmocka_unit_test(nonsense),
         cmocka_unit_test(same_td),
     };
