@@ -68,7 +68,7 @@ int mrp_file_read(char **out,
 
 static void unlink_temp(char **path)
 {
-    if (*path)
+    if (*path && **path)
         unlink(*path);
     free(*path);
     *path = NULL;

@@ -88,7 +88,7 @@ static bool set_region(struct mrp_session *s)
     return set_default(&s->env, "AWS_DEFAULT_REGION", region) || bad;
 }
 
-static bool set_codebuild(struct mrp_session *s, const struct mrp_source *source)
+static bool set_codebuild(struct mrp_session *s, const struct mrp_checkout *source)
 {
     char ***env = &s->env;
     const char *region = mrp_env_get(s->env, "AWS_REGION");
@@ -98,7 +98,9 @@ static bool set_codebuild(struct mrp_session *s, const struct mrp_source *source
     mrp_auto(mrp_free_str) char *project =
         mrp_strf("arn:aws:codebuild:%s:000000000000:project/mrpipe", region ? region : "us-east-1");
     mrp_auto(mrp_free_str) char *start = mrp_strf("%lld", (long long)mrp_wall_ms());
-    const struct passwd *user = getpwuid(getuid());
+    /* The name may come from a directory service, so it is asked for only if it is wanted. */
+    const struct passwd *user =
+        mrp_env_get(s->env, "CODEBUILD_INITIATOR") ? NULL : getpwuid(getuid());
     const struct {
         const char *name, *value;
     } defaults[] = {
@@ -123,13 +125,14 @@ static bool set_codebuild(struct mrp_session *s, const struct mrp_source *source
 }
 
 int mrp_buildenv_complete(struct mrp_session *s,
-                          const struct mrp_source *source,
+                          const struct mrp_checkout *source,
                           struct mrp_error *err)
 {
     const char *path = mrp_env_get(s->env, "PATH");
+    if (!path)
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     mrp_auto(mrp_free_str) char *with_helpers =
-        mrp_strf("%s/bin:%s", s->folder.temp,
-                 path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        s->folder.temp ? mrp_strf("%s/bin:%s", s->folder.temp, path) : mrp_strdup(path);
     bool bad = !with_helpers || mrp_env_set(&s->env, "PATH", with_helpers);
     bad = set_region(s) || bad;
     bad = set_codebuild(s, source) || bad;

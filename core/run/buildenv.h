@@ -13,19 +13,10 @@ int mrp_buildenv_early(char ***out,
                        const struct mrp_spec *spec,
                        const struct mrp_run_options *options,
                        struct mrp_error *err);
-/** Add CODEBUILD_* and the rest; `source` may be NULL. */
-struct mrp_source {
-    char *version; /* commit id */
-    char *branch;  /* NULL: detached */
-    char *url;     /* without user and password; NULL */
-};
+/** Add CODEBUILD_* and the rest. */
 int mrp_buildenv_complete(struct mrp_session *s,
-                          const struct mrp_source *source,
+                          const struct mrp_checkout *source,
                           struct mrp_error *err);
-
-/** Read HEAD of the repository that `workdir` lies in; everything stays NULL if there is none. */
-void mrp_source_find(struct mrp_source *out, const char *workdir);
-void mrp_source_done(struct mrp_source *source);
 
 /** Parse `export -p` of dash or bash into `env`. Lines that are no exports are left out. */
 int mrp_shell_exports(char ***env, const char *text, size_t len, struct mrp_error *err);

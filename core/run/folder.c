@@ -64,7 +64,11 @@ static int make_last(const char *runs, const char *id, struct mrp_error *err)
     return 0;
 }
 
-int mrp_folder_make(struct mrp_folder *out, const char *workdir, bool last, struct mrp_error *err)
+int mrp_folder_make(struct mrp_folder *out,
+                    const char *workdir,
+                    bool last,
+                    bool temp,
+                    struct mrp_error *err)
 {
     *out = (struct mrp_folder){0};
     mrp_auto(mrp_free_str) char *base = mrp_strf("%s/.mrpipe", workdir);
@@ -80,7 +84,7 @@ int mrp_folder_make(struct mrp_folder *out, const char *workdir, bool last, stru
         rc = mrp_file_write(ignore, "*\n", 2, 0644, false, err);
     if (!rc && last)
         rc = make_last(runs, out->id, err);
-    if (!rc)
+    if (!rc && temp)
         rc = mrp_temp_dir(&out->temp, "mrpipe", err);
     if (!rc)
         prune(runs);

@@ -193,7 +193,8 @@ int mrp_plugin_open(const struct mrp_plugin **out,
         return rc;
     if (sha256 && !(by_fd = mrp_strf("/proc/self/fd/%d", fd)))
         return mrp_fail(err, MRP_E_NOMEM, "out of memory");
-    void *lib = dlopen(by_fd ? by_fd : path, RTLD_NOW | RTLD_LOCAL);
+    /* What was mapped stays: a thread of the plugin may run in it. */
+    void *lib = dlopen(by_fd ? by_fd : path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!lib) {
         const char *why = dlerror();
         mrp_fail(err, MRP_E_CONFIG, "%s cannot be loaded: %s", path, why ? why : "unknown cause");

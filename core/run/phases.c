@@ -98,6 +98,9 @@ struct mrp_phases *mrp_phases_new(struct mrp_session *s, struct mrp_error *err)
         return NULL;
     }
     p->s = s;
+    p->secrets_fd = p->log_fd = -1;
+    if (!s->spec->has_phases)
+        return p;
     p->capture.line = on_line;
     p->capture.arg = p;
     p->capture.before = take_secrets;
@@ -122,7 +125,8 @@ void mrp_phases_free(struct mrp_phases **phases)
     if (!p)
         return;
     p->s->loop.lasting = NULL;
-    mrp_capture_close(&p->capture);
+    if (p->s->spec->has_phases)
+        mrp_capture_close(&p->capture);
     mrp_shell_done(&p->shell);
     mrp_tail_done(&p->tail);
     mrp_close_fd(&p->log_fd);

@@ -58,6 +58,8 @@ prepare(struct mrp_session *s, struct mrp_diags *diags, bool serve, struct mrp_e
     s->primary = mrp_take_str(&primary);
     s->names.primary = s->primary;
     rc = mrp_plan_build(&s->plan, spec, &s->names, diags, err);
+    if (!rc && serve)
+        mrp_checkout_begin(&s->search, s->options->workdir); /* while the plugins are mapped */
     /* From here on a variable is known after the phases only. */
     s->names.env = NULL;
     s->names.plan = &s->plan;
@@ -73,6 +75,7 @@ prepare(struct mrp_session *s, struct mrp_diags *diags, bool serve, struct mrp_e
 
 static void session_done(struct mrp_session *s)
 {
+    mrp_checkout_drop(&s->search);
     mrp_forkserver_stop(&s->server);
     mrp_phases_free(&s->phases);
     mrp_plan_done(&s->plan);
@@ -123,12 +126,12 @@ static int load_old(struct mrp_session *s, struct mrp_error *err)
 
 static int set_up(struct mrp_session *s, struct mrp_error *err)
 {
-    struct mrp_source source;
+    struct mrp_checkout source;
     mrp_auto(mrp_free_str) char *events = NULL;
     int rc = load_old(s, err);
     if (!rc)
-        rc =
-            mrp_folder_make(&s->folder, s->options->workdir, s->options->mode == MRP_MODE_RUN, err);
+        rc = mrp_folder_make(&s->folder, s->options->workdir, s->options->mode == MRP_MODE_RUN,
+                             s->spec->has_phases, err);
     if (!rc && (!(events = mrp_folder_file(&s->folder, "", "events", ".jsonl")) ||
                 mrp_session_mask_keys(s)))
         rc = mrp_fail(err, MRP_E_NOMEM, "out of memory");
@@ -138,14 +141,15 @@ static int set_up(struct mrp_session *s, struct mrp_error *err)
         rc = mrp_guard_start(&s->guard, s->folder.id, err);
     if (rc)
         return rc;
-    mrp_guard_temp(&s->guard, s->folder.temp);
+    if (s->folder.temp)
+        mrp_guard_temp(&s->guard, s->folder.temp);
     rc = mrp_loop_init(&s->loop, &s->guard, &s->journal, err);
     if (!rc)
         rc = set_artifacts(s, err);
-    mrp_source_find(&source, s->options->workdir);
+    mrp_checkout_take(&source, &s->search);
     if (!rc)
         rc = mrp_buildenv_complete(s, &source, err);
-    mrp_source_done(&source);
+    mrp_checkout_done(&source);
     s->source_version = mrp_strdup(mrp_env_get(s->env, "CODEBUILD_RESOLVED_SOURCE_VERSION"));
     s->names.source_version = s->source_version ? s->source_version : "";
     s->names.run_id = s->folder.id;
@@ -298,7 +302,8 @@ static int finish(struct mrp_session *s)
     mrp_forkserver_stop(&s->server);
     mrp_guard_sweep(&s->guard);
     /* What the sweep ended may have written last words. */
-    mrp_capture_flush(s->loop.lasting);
+    if (s->loop.lasting)
+        mrp_capture_flush(s->loop.lasting);
     int code = s->loop.signal ? 128 + s->loop.signal : s->exit_code;
     json_t *e = mrp_event_new("run-ended");
     mrp_json_puts(e, "result",
@@ -321,7 +326,10 @@ int mrp_run(struct mrp_spec *spec,
             struct mrp_diags *diags,
             struct mrp_error *err)
 {
-    struct mrp_session s = {.spec = spec, .options = options, .server = MRP_FORKSERVER_INIT};
+    struct mrp_session s = {.spec = spec,
+                            .options = options,
+                            .server = MRP_FORKSERVER_INIT,
+                            .search = MRP_CHECKOUT_SEARCH_INIT};
     signal(SIGPIPE, SIG_IGN);
     s.masker = mrp_masker_new();
     mrp_journal_init(&s.journal, s.masker, options->sinks, options->sink_count);
@@ -332,8 +340,9 @@ int mrp_run(struct mrp_spec *spec,
         code = rc == MRP_E_CONFIG || rc == MRP_E_NOTFOUND ? MRP_EXIT_USAGE : MRP_EXIT_FAILED;
     if (!rc) {
         send_started(&s);
-        if (options->mode == MRP_MODE_RUN)
-            mrp_state_save(&s); /* so that even a killed run can be resumed */
+        /* So that even a killed run can be resumed; one that was no file cannot. */
+        if (options->mode == MRP_MODE_RUN && !mrp_spec_is_words(spec))
+            mrp_state_save(&s);
         run_loop(&s);
         code = finish(&s);
     }
@@ -348,7 +357,10 @@ int mrp_run_check(struct mrp_spec *spec,
                   struct mrp_diags *diags,
                   struct mrp_error *err)
 {
-    struct mrp_session s = {.spec = spec, .options = options, .server = MRP_FORKSERVER_INIT};
+    struct mrp_session s = {.spec = spec,
+                            .options = options,
+                            .server = MRP_FORKSERVER_INIT,
+                            .search = MRP_CHECKOUT_SEARCH_INIT};
     mrp_journal_init(&s.journal, NULL, NULL, 0);
     int rc = prepare(&s, diags, false, err);
     int code = rc ? exit_of_prepare(&s, rc) : MRP_EXIT_OK;
@@ -362,7 +374,10 @@ int mrp_run_graph(json_t **out,
                   struct mrp_diags *diags,
                   struct mrp_error *err)
 {
-    struct mrp_session s = {.spec = spec, .options = options, .server = MRP_FORKSERVER_INIT};
+    struct mrp_session s = {.spec = spec,
+                            .options = options,
+                            .server = MRP_FORKSERVER_INIT,
+                            .search = MRP_CHECKOUT_SEARCH_INIT};
     mrp_journal_init(&s.journal, NULL, NULL, 0);
     int rc = mrp_buildenv_early(&s.env, spec, options, err);
     s.names = (struct mrp_names){

@@ -3,6 +3,7 @@
 #define MRP_RUN_SESSION_H
 
 #include "check.h"
+#include "checkout.h"
 #include "folder.h"
 #include "guard.h"
 #include "journal.h"
@@ -29,7 +30,8 @@ struct mrp_session {
     struct mrp_plan plan;
     struct mrp_used used;
     struct mrp_forkserver server; /* of workers; none once it is of no use */
-    struct mrp_names names;       /* of expressions, as far as known at the moment */
+    struct mrp_checkout_search search;
+    struct mrp_names names; /* of expressions, as far as known at the moment */
     struct mrp_masker *masker;
     struct mrp_journal journal;
     struct mrp_guard guard;

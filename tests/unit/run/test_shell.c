@@ -76,16 +76,19 @@ static void test_source(void **state)
         "# pack-refs with: peeled \n0123456789012345678901234567890123456789 refs/heads/main\n");
     put(git, "config",
         "[core]\n\turl = no\n[remote \"origin\"]\n\turl = https://u:p@h.example/r@v2.git\n");
-    struct mrp_source source;
-    mrp_source_find(&source, sub);
+    struct mrp_checkout source;
+    struct mrp_checkout_search search;
+    mrp_checkout_begin(&search, sub);
+    mrp_checkout_take(&source, &search);
     assert_string_equal(source.version, id);
     assert_string_equal(source.branch, "main");
     assert_string_equal(source.url, "https://h.example/r@v2.git");
-    mrp_source_done(&source);
+    mrp_checkout_done(&source);
     put(git, "HEAD", "ref: refs/../../etc/passwd\n");
-    mrp_source_find(&source, dir);
+    mrp_checkout_begin(&search, dir);
+    mrp_checkout_take(&source, &search);
     assert_null(source.version);
-    mrp_source_done(&source);
+    mrp_checkout_done(&source);
     mrp_remove_tree(dir, NULL);
 }
 

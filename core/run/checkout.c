@@ -1,6 +1,6 @@
 /* The source version: HEAD, branch and origin of the git repository around the work directory, read
  * by a child with libgit2. */
-#include "buildenv.h"
+#include "checkout.h"
 
 #include <mrpipe/auto.h>
 #include <mrpipe/buf.h>
@@ -22,7 +22,7 @@
 
 enum { ANSWER_MAX = 64 << 10, CHILD_MS = 10000 };
 
-void mrp_source_done(struct mrp_source *source)
+void mrp_checkout_done(struct mrp_checkout *source)
 {
     mrp_free_str(&source->version);
     mrp_free_str(&source->branch);
@@ -111,10 +111,9 @@ static void child(int fd, const char *workdir)
 }
 
 /* All that the child says, until it ends or the time is over. */
-static char *listen_to(int fd)
+static char *listen_to(int fd, int64_t end)
 {
     struct mrp_buf buf = MRP_BUF_INIT(ANSWER_MAX);
-    int64_t end = mrp_now_ms() + CHILD_MS;
     for (;;) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
         int64_t left = end - mrp_now_ms();
@@ -163,29 +162,49 @@ static bool has_repository(const char *workdir)
     }
 }
 
-void mrp_source_find(struct mrp_source *out, const char *workdir)
+void mrp_checkout_begin(struct mrp_checkout_search *out, const char *workdir)
 {
     int ends[2];
-    *out = (struct mrp_source){0};
-    if (!has_repository(workdir))
-        return;
-    if (pipe2(ends, O_CLOEXEC))
+    *out = (struct mrp_checkout_search)MRP_CHECKOUT_SEARCH_INIT;
+    if (!has_repository(workdir) || pipe2(ends, O_CLOEXEC))
         return;
     pid_t pid = fork();
     if (pid == 0)
         child(ends[1], workdir);
     close(ends[1]);
-    mrp_auto(mrp_free_str) char *text = pid > 0 ? listen_to(ends[0]) : NULL;
-    close(ends[0]);
-    if (pid < 0)
+    if (pid < 0) {
+        close(ends[0]);
         return;
-    kill(pid, SIGKILL);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+    }
+    *out = (struct mrp_checkout_search){pid, ends[0], mrp_now_ms() + CHILD_MS};
+}
+
+static void end_child(struct mrp_checkout_search *search)
+{
+    mrp_close_fd(&search->fd);
+    kill(search->pid, SIGKILL);
+    while (waitpid(search->pid, NULL, 0) < 0 && errno == EINTR)
         ;
+    search->pid = -1;
+}
+
+void mrp_checkout_take(struct mrp_checkout *out, struct mrp_checkout_search *search)
+{
+    *out = (struct mrp_checkout){0};
+    if (search->pid <= 0)
+        return;
+    mrp_auto(mrp_free_str) char *text = listen_to(search->fd, search->until_ms);
+    end_child(search);
     mrp_auto(mrp_free_json) json_t *answer = NULL;
     if (!text || mrp_json_parse(&answer, text, strlen(text), "source version", NULL))
         return;
     out->version = mrp_strdup(mrp_json_str(answer, "version"));
     out->branch = mrp_strdup(mrp_json_str(answer, "branch"));
     out->url = clean(mrp_json_str(answer, "url"));
+}
+
+void mrp_checkout_drop(struct mrp_checkout_search *search)
+{
+    if (search->pid > 0)
+        end_child(search);
 }
