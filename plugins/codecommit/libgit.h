@@ -31,11 +31,20 @@ int mrp_local_pull(struct mrp_end *end,
                    const struct mrp_pull *pull,
                    struct mrp_hub *hub,
                    struct mrp_error *err);
-/** Index what the hub gives into the repository's object database. */
+/** Index what the hub gives, aside; into the object database once it is known to be whole with all
+ * that the refs of `push` will need. `reader` NULL: no pack, the check alone. */
 int mrp_local_store(struct mrp_end *end,
                     git_repository *repo,
                     struct mrp_hub_reader *reader,
-                    uint64_t *bytes,
+                    struct mrp_push *push,
                     struct mrp_error *err);
+/* connect.c */
+/** MRP_E_REMOTE unless all is there that the new refs of `push` reach. `pack`: path, without its
+ * ".pack", of what came for them and is not yet among the objects; NULL: nothing came. */
+int mrp_local_connected(struct mrp_end *end,
+                        git_repository *repo,
+                        const struct mrp_push *push,
+                        const char *pack,
+                        struct mrp_error *err);
 
 #endif

@@ -18,8 +18,8 @@ static int local_push(struct mrp_end *end,
         mrp_fail(err, MRP_E_CONFIG, "%s is a working copy, not a bare repository", end->text);
         rc = mrp_hint(err, "mirror into a bare repository (git init --bare)");
     }
-    if (!rc && reader)
-        rc = mrp_local_store(end, repo, reader, &push->sent_bytes, err);
+    if (!rc)
+        rc = mrp_local_store(end, repo, reader, push, err);
     return rc ? rc : mrp_local_update(end, repo, push, err);
 }
 

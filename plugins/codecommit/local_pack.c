@@ -2,9 +2,16 @@
 #include "libgit.h"
 
 #include <mrpipe/auto.h>
+#include <mrpipe/file.h>
 #include <mrpipe/text.h>
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct out {
     struct mrp_hub *hub;
@@ -106,49 +113,120 @@ int mrp_local_pull(struct mrp_end *end,
     return code ? code : mrp_hub_close(hub, err);
 }
 
-static int append_all(struct mrp_end *end,
-                      git_odb_writepack *pack,
-                      struct mrp_hub_reader *reader,
-                      uint64_t *bytes,
-                      struct mrp_error *err)
+/* A pack that nobody sees yet: in a folder that git clears away should we be stopped. */
+struct incoming {
+    char *objects; /* the repository's, with a slash at the end */
+    char *dir;
+    char *pack; /* without ".pack", once it is written */
+    git_odb *odb;
+    git_indexer *indexer;
+};
+
+static void incoming_done(struct incoming *in)
+{
+    struct mrp_error ignored;
+    git_indexer_free(in->indexer);
+    git_odb_free(in->odb);
+    if (in->dir)
+        mrp_remove_tree(in->dir, &ignored);
+    free(in->objects);
+    free(in->dir);
+    free(in->pack);
+}
+
+static int
+incoming_open(struct incoming *in, git_repository *repo, struct mrp_end *end, struct mrp_error *err)
+{
+    git_buf path = {0};
+    git_indexer_options options;
+    git_indexer_options_init(&options, GIT_INDEXER_OPTIONS_VERSION);
+    if (git_repository_item_path(&path, repo, GIT_REPOSITORY_ITEM_OBJECTS) == 0)
+        in->objects = mrp_strdup(path.ptr);
+    git_buf_dispose(&path);
+    in->dir = in->objects ? mrp_strf("%stmp_objdir-incoming-XXXXXX", in->objects) : NULL;
+    if (!in->dir)
+        return mrp_fail(err, MRP_E_NOMEM, "write a pack into %s", end->text);
+    if (!mkdtemp(in->dir)) {
+        mrp_fail_errno(err, "write into %s", end->text);
+        mrp_free_str(&in->dir);
+        return err->code;
+    }
+    mrp_auto(mrp_free_str) char *dir = mrp_strf("%s/pack", in->dir);
+    if (!dir || mkdir(dir, 0755))
+        return mrp_fail_errno(err, "write into %s", end->text);
+    int rc = git_repository_odb(&in->odb, repo);
+    if (!rc)
+        rc = git_indexer_new(&in->indexer, dir, 0, in->odb, &options);
+    return rc ? mrp_git2_fail(rc, "write a pack into", end->text, err) : MRP_OK;
+}
+
+static int incoming_fill(struct incoming *in,
+                         struct mrp_end *end,
+                         struct mrp_hub_reader *reader,
+                         struct mrp_push *push,
+                         struct mrp_error *err)
 {
     git_indexer_progress stats = {0};
+    int rc;
     for (;;) {
         const char *data;
         size_t len;
-        int rc = mrp_hub_peek(&data, &len, reader, err);
-        if (rc)
-            return rc;
+        int code = mrp_hub_peek(&data, &len, reader, err);
+        if (code)
+            return code;
         if (!len)
             break;
-        rc = pack->append(pack, data, len, &stats);
+        rc = git_indexer_append(in->indexer, data, len, &stats);
         if (rc)
             return mrp_git2_fail(rc, "index the pack for", end->text, err);
         mrp_hub_took(reader, len);
-        *bytes += len;
+        push->sent_bytes += len;
     }
-    int rc = pack->commit(pack, &stats);
-    return rc ? mrp_git2_fail(rc, "index the pack for", end->text, err) : MRP_OK;
+    rc = git_indexer_commit(in->indexer, &stats);
+    if (rc)
+        return mrp_git2_fail(rc, "index the pack for", end->text, err);
+    in->pack = mrp_strf("%s/pack/pack-%s", in->dir, git_indexer_name(in->indexer));
+    /* Deeper looks than ours read it through the object database. */
+    rc = in->pack ? git_odb_add_disk_alternate(in->odb, in->dir) : -1;
+    return rc ? mrp_git2_fail(rc, "read the new pack of", end->text, err) : MRP_OK;
+}
+
+static int publish_one(const struct incoming *in, const char *tail)
+{
+    mrp_auto(mrp_free_str) char *from = mrp_strf("%s.%s", in->pack, tail);
+    mrp_auto(mrp_free_str) char *to =
+        mrp_strf("%spack/%s.%s", in->objects, mrp_basename(in->pack), tail);
+    mrp_auto(mrp_close_fd) int fd = from ? open(from, O_RDONLY | O_CLOEXEC) : -1;
+    return fd >= 0 && to && fsync(fd) == 0 ? rename(from, to) : -1;
+}
+
+/* Make the pack part of the repository; its index goes last. */
+static int publish(const struct incoming *in, struct mrp_end *end, struct mrp_error *err)
+{
+    mrp_auto(mrp_free_str) char *dir = mrp_strf("%spack", in->objects);
+    if (!dir || (mkdir(dir, 0755) && errno != EEXIST) || publish_one(in, "pack") ||
+        publish_one(in, "idx"))
+        return mrp_fail_errno(err, "put a pack into %s", end->text);
+    git_odb_refresh(in->odb);
+    return MRP_OK;
 }
 
 int mrp_local_store(struct mrp_end *end,
                     git_repository *repo,
                     struct mrp_hub_reader *reader,
-                    uint64_t *bytes,
+                    struct mrp_push *push,
                     struct mrp_error *err)
 {
-    git_odb *odb = NULL;
-    git_odb_writepack *pack = NULL;
-    int code = mrp_hub_wait_start(reader, err);
-    if (code || mrp_hub_objects(reader->hub) == 0)
-        return code;
-    int rc = git_repository_odb(&odb, repo);
-    if (!rc)
-        rc = git_odb_write_pack(&pack, odb, NULL, NULL);
-    code = rc ? mrp_git2_fail(rc, "write a pack into", end->text, err)
-              : append_all(end, pack, reader, bytes, err);
+    mrp_auto(incoming_done) struct incoming in = {0};
+    int rc = reader ? mrp_hub_wait_start(reader, err) : MRP_OK;
+    bool pack = !rc && reader && mrp_hub_objects(reader->hub);
     if (pack)
-        pack->free(pack);
-    git_odb_free(odb);
-    return code;
+        rc = incoming_open(&in, repo, end, err);
+    if (!rc && pack)
+        rc = incoming_fill(&in, end, reader, push, err);
+    if (!rc) {
+        rc = mrp_local_connected(end, repo, push, in.pack, err);
+        push->unpack_failed = rc == MRP_E_REMOTE; /* asked for once more, whole */
+    }
+    return rc || !pack ? rc : publish(&in, end, err);
 }
