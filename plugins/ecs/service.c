@@ -124,8 +124,12 @@ static int look_after(bool *done, struct lost *lost, struct mrp_error *err)
         if (lost->look(done, lost, err) != MRP_OK)
             break;
     }
-    *err = *done ? (struct mrp_error){0} : failure;
-    return *done ? MRP_OK : failure.code;
+    if (!*done) {
+        *err = failure;
+        return failure.code;
+    }
+    *err = (struct mrp_error){0};
+    return MRP_OK;
 }
 
 /* An answer that cannot be read tells at least that the work was done: never send that again. */
