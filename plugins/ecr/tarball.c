@@ -1,13 +1,13 @@
 /* Tar archives of OCI layouts, read and written with libarchive. */
 #include "tarball.h"
+
+#include "libarchive.h"
 #include "unpack.h"
 
 #include <mrpipe/auto.h>
 #include <mrpipe/file.h>
 #include <mrpipe/text.h>
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -16,31 +16,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void free_reader(struct archive **a)
+/* An archive that is being read or written; the cleanups end it. */
+struct handle {
+    struct libarchive lib;
+    struct archive *a;
+};
+
+static void free_reader(struct handle *h)
 {
-    if (*a)
-        archive_read_free(*a);
+    if (h->a)
+        h->lib.read_free(h->a);
 }
 
-static void free_writer(struct archive **a)
+static void free_writer(struct handle *h)
 {
-    if (*a)
-        archive_write_free(*a);
+    if (h->a)
+        h->lib.write_free(h->a);
 }
 
-static void free_entry(struct archive_entry **e)
+static int fail(const struct handle *h, const char *shown, struct mrp_error *err)
 {
-    if (*e)
-        archive_entry_free(*e);
-}
-
-static int fail(struct archive *a, const char *shown, struct mrp_error *err)
-{
-    const char *why = archive_error_string(a);
+    const char *why = h->lib.error_string(h->a);
     return mrp_fail(err, MRP_E_REMOTE, "%s: %s", shown, why ? why : "not a readable archive");
 }
 
-static int write_entry(struct archive *a,
+static int write_entry(const struct handle *h,
                        const char *path,
                        const char *shown,
                        uint64_t *left,
@@ -58,11 +58,11 @@ static int write_entry(struct archive *a,
         const void *data;
         size_t n;
         la_int64_t offset;
-        int got = archive_read_data_block(a, &data, &n, &offset);
+        int got = h->lib.read_data_block(h->a, &data, &n, &offset);
         if (got == ARCHIVE_EOF)
             return 0;
         if (got != ARCHIVE_OK)
-            return fail(a, shown, err);
+            return fail(h, shown, err);
         if (n > *left)
             return mrp_fail(err, MRP_E_REMOTE, "%s unpacks to more than 256 GiB", shown);
         *left -= n;
@@ -85,14 +85,15 @@ static int make_links(char *const *links, const char *dir, const char *shown, st
     return 0;
 }
 
-static int note_link(char ***links,
+static int note_link(const struct libarchive *lib,
+                     char ***links,
                      const char *path,
                      struct archive_entry *e,
                      const char *name,
                      struct mrp_error *err)
 {
-    const char *hard = archive_entry_hardlink(e);
-    const char *soft = archive_entry_symlink(e);
+    const char *hard = lib->entry_hardlink(e);
+    const char *soft = lib->entry_symlink(e);
     mrp_auto(mrp_free_str) char *target = NULL;
     if (hard) {
         target = mrp_strdup(hard);
@@ -105,7 +106,7 @@ static int note_link(char ***links,
     return 0;
 }
 
-static int unpack_entry(struct archive *a,
+static int unpack_entry(const struct handle *h,
                         struct archive_entry *e,
                         const char *dir,
                         const char *shown,
@@ -113,44 +114,48 @@ static int unpack_entry(struct archive *a,
                         uint64_t *left,
                         struct mrp_error *err)
 {
-    const char *name = archive_entry_pathname(e);
+    const char *name = h->lib.entry_pathname(e);
     if (!name || !*name)
         return 0;
     mrp_auto(mrp_free_str) char *path = NULL;
     int rc = mrp_path_inside(&path, dir, name, err);
     if (rc)
         return mrp_wrap(err, "unpack %s", shown);
-    if (archive_entry_hardlink(e) || archive_entry_symlink(e))
-        return note_link(links, path, e, name, err);
-    if (archive_entry_filetype(e) != AE_IFREG)
+    if (h->lib.entry_hardlink(e) || h->lib.entry_symlink(e))
+        return note_link(&h->lib, links, path, e, name, err);
+    if (h->lib.entry_filetype(e) != AE_IFREG)
         return 0;
-    return write_entry(a, path, shown, left, err);
+    return write_entry(h, path, shown, left, err);
 }
 
 int unpack(const char *dir, const char *path, const char *shown, struct mrp_error *err)
 {
     enum { ENTRIES_MAX = 200000 };
-    mrp_auto(free_reader) struct archive *a = archive_read_new();
+    mrp_auto(free_reader) struct handle h = {.a = NULL};
     mrp_auto(mrp_free_strv) char **links = NULL;
-    if (!a)
-        return mrp_fail(err, MRP_E_NOMEM, "unpack %s", shown);
-    archive_read_support_format_tar(a);
-    archive_read_support_filter_all(a);
     if (!mrp_exists(path)) {
         mrp_fail(err, MRP_E_NOTFOUND, "%s does not exist", shown);
         return mrp_hint(err, "did the build write it?");
     }
-    if (archive_read_open_filename(a, path, 1 << 18) != ARCHIVE_OK)
-        return fail(a, shown, err);
+    int rc = libarchive_open(&h.lib, err);
+    if (rc)
+        return rc;
+    h.a = h.lib.read_new();
+    if (!h.a)
+        return mrp_fail(err, MRP_E_NOMEM, "unpack %s", shown);
+    h.lib.read_support_format_tar(h.a);
+    h.lib.read_support_filter_all(h.a);
+    if (h.lib.read_open_filename(h.a, path, 1 << 18) != ARCHIVE_OK)
+        return fail(&h, shown, err);
     uint64_t left = (uint64_t)256 << 30;
     for (int n = 0;; n++) {
         struct archive_entry *e;
-        int got = archive_read_next_header(a, &e);
+        int got = h.lib.read_next_header(h.a, &e);
         if (got == ARCHIVE_EOF)
             break;
         if (got < ARCHIVE_WARN || n >= ENTRIES_MAX)
-            return fail(a, shown, err);
-        int rc = unpack_entry(a, e, dir, shown, &links, &left, err);
+            return fail(&h, shown, err);
+        rc = unpack_entry(&h, e, dir, shown, &links, &left, err);
         if (rc)
             return rc;
     }
@@ -203,7 +208,7 @@ int archive_create(struct layout **out, const char *path, const char *shown, str
     return 0;
 }
 
-static int pack_file(struct archive *a,
+static int pack_file(const struct handle *h,
                      const char *path,
                      const char *name,
                      int64_t size,
@@ -212,16 +217,18 @@ static int pack_file(struct archive *a,
     mrp_auto(mrp_close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return mrp_fail_errno(err, "open %s", path);
-    mrp_auto(free_entry) struct archive_entry *e = archive_entry_new();
+    struct archive_entry *e = h->lib.entry_new();
     if (!e)
         return mrp_fail(err, MRP_E_NOMEM, "pack %s", path);
-    archive_entry_set_pathname(e, name);
-    archive_entry_set_size(e, size);
-    archive_entry_set_filetype(e, AE_IFREG);
-    archive_entry_set_perm(e, 0644);
-    archive_entry_set_mtime(e, 0, 0);
-    if (archive_write_header(a, e) != ARCHIVE_OK)
-        return mrp_fail(err, MRP_E_IO, "pack %s: %s", name, archive_error_string(a));
+    h->lib.entry_set_pathname(e, name);
+    h->lib.entry_set_size(e, size);
+    h->lib.entry_set_filetype(e, AE_IFREG);
+    h->lib.entry_set_perm(e, 0644);
+    h->lib.entry_set_mtime(e, 0, 0);
+    int written = h->lib.write_header(h->a, e);
+    h->lib.entry_free(e);
+    if (written != ARCHIVE_OK)
+        return mrp_fail(err, MRP_E_IO, "pack %s: %s", name, h->lib.error_string(h->a));
     char buf[64 << 10];
     for (;;) {
         ssize_t n = read(fd, buf, sizeof buf);
@@ -231,8 +238,8 @@ static int pack_file(struct archive *a,
             return mrp_fail_errno(err, "read %s", path);
         if (!n)
             return 0;
-        if (archive_write_data(a, buf, (size_t)n) != n)
-            return mrp_fail(err, MRP_E_IO, "pack %s: %s", name, archive_error_string(a));
+        if (h->lib.write_data(h->a, buf, (size_t)n) != n)
+            return mrp_fail(err, MRP_E_IO, "pack %s: %s", name, h->lib.error_string(h->a));
     }
 }
 
@@ -247,7 +254,7 @@ static void close_walk(FTS **walk)
         fts_close(*walk);
 }
 
-static int pack_tree(struct archive *a, const char *dir, struct mrp_error *err)
+static int pack_tree(const struct handle *h, const char *dir, struct mrp_error *err)
 {
     char *roots[] = {(char *)(uintptr_t)dir, NULL};
     mrp_auto(close_walk) FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
@@ -257,7 +264,7 @@ static int pack_tree(struct archive *a, const char *dir, struct mrp_error *err)
     for (FTSENT *f; (f = fts_read(walk));) {
         if (f->fts_info != FTS_F)
             continue;
-        int rc = pack_file(a, f->fts_path, f->fts_path + skip, f->fts_statp->st_size, err);
+        int rc = pack_file(h, f->fts_path, f->fts_path + skip, f->fts_statp->st_size, err);
         if (rc)
             return rc;
     }
@@ -267,15 +274,19 @@ static int pack_tree(struct archive *a, const char *dir, struct mrp_error *err)
 int archive_pack(struct layout *layout, struct mrp_error *err)
 {
     mrp_auto(mrp_free_str) char *part = mrp_strf("%s.part", layout->archive);
-    mrp_auto(free_writer) struct archive *a = archive_write_new();
-    if (!part || !a)
+    mrp_auto(free_writer) struct handle h = {.a = NULL};
+    int rc = libarchive_open(&h.lib, err);
+    if (rc)
+        return rc;
+    h.a = h.lib.write_new();
+    if (!part || !h.a)
         return mrp_fail(err, MRP_E_NOMEM, "pack %s", layout->shown);
-    archive_write_set_format_pax_restricted(a);
-    if (archive_write_open_filename(a, part) != ARCHIVE_OK)
-        return mrp_fail(err, MRP_E_IO, "create %s: %s", part, archive_error_string(a));
-    int rc = pack_tree(a, layout->dir, err);
-    if (!rc && archive_write_close(a) != ARCHIVE_OK)
-        rc = mrp_fail(err, MRP_E_IO, "write %s: %s", part, archive_error_string(a));
+    h.lib.write_set_format_pax_restricted(h.a);
+    if (h.lib.write_open_filename(h.a, part) != ARCHIVE_OK)
+        return mrp_fail(err, MRP_E_IO, "create %s: %s", part, h.lib.error_string(h.a));
+    rc = pack_tree(&h, layout->dir, err);
+    if (!rc && h.lib.write_close(h.a) != ARCHIVE_OK)
+        rc = mrp_fail(err, MRP_E_IO, "write %s: %s", part, h.lib.error_string(h.a));
     if (!rc && rename(part, layout->archive))
         rc = mrp_fail_errno(err, "rename %s", part);
     if (rc)
