@@ -1,4 +1,4 @@
-"""A small registry in memory for thousands of tags: lists in pages, manifests, no blobs of its own."""
+"""A small registry in memory for thousands of tags: lists in pages, manifests, one blob."""
 
 import asyncio
 import hashlib
@@ -11,9 +11,11 @@ PAGE = 1000
 TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 
+CONFIG = "sha256:" + hashlib.sha256(b"{}").hexdigest()
+
+
 def manifest(seed):
-    config = {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 2,
-              "digest": "sha256:" + hashlib.sha256(b"{}").hexdigest()}
+    config = {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 2, "digest": CONFIG}
     return json.dumps({"schemaVersion": 2, "mediaType": TYPE, "config": config, "layers": [], "annotations":
                        {"seed": str(seed)}}).encode()
 
@@ -28,6 +30,11 @@ class Many(asyncio.Protocol):
 
     def connection_made(self, transport):
         self.transport = transport
+        self.registry.open += 1
+        self.registry.most = max(self.registry.most, self.registry.open)
+
+    def connection_lost(self, why):
+        self.registry.open -= 1
 
     def data_received(self, data):
         self.data += data
@@ -49,8 +56,9 @@ class Many(asyncio.Protocol):
 class ManyTags:
     """`tags` is {tag: digest}, `manifests` {digest: bytes}, of the one repository it has."""
 
-    def __init__(self, tags, manifests):
-        self.tags, self.manifests, self.seen = dict(tags), dict(manifests), []
+    def __init__(self, tags, manifests, page=PAGE):
+        self.tags, self.manifests, self.seen, self.page = dict(tags), dict(manifests), [], page
+        self.open = self.most = 0
         self.loop = asyncio.new_event_loop()
         self.server = self.loop.run_until_complete(self.loop.create_server(lambda: Many(self), "127.0.0.1", 0))
         self.host = f"127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
@@ -60,7 +68,7 @@ class ManyTags:
     def list(self, url):
         query = parse_qs(url.query)
         names = [name for name in sorted(self.tags) if name > query.get("last", [""])[0]]
-        page = names[:min(PAGE, int(query.get("n", [PAGE])[0]))]
+        page = names[:min(self.page, int(query.get("n", [PAGE])[0]))]
         link = {"Link": f'<{url.path}?n={PAGE}&last={page[-1]}>; rel="next"'} if len(names) > len(page) else {}
         return 200, link, json.dumps({"name": "x", "tags": page}).encode()
 
@@ -81,7 +89,9 @@ class ManyTags:
             return self.list(url)
         if "/manifests/" in url.path:
             return self.manifest(method, url.path.rpartition("/")[2], body)
-        return 404, {}, b""
+        if method == "POST":  # the one configuration: mounted
+            return 201, {"Location": "/v2/x/blobs/" + CONFIG}, b""
+        return (200, {}, b"{}") if url.path.endswith(CONFIG) else (404, {}, b"")
 
     def stop(self):
         self.loop.call_soon_threadsafe(self.loop.stop)

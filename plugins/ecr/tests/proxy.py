@@ -168,3 +168,55 @@ class Proxy:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+
+
+class Cutter:
+    """Passes bytes on to a registry, and resets one connection after `at` bytes of one direction in all."""
+
+    def __init__(self, upstream):
+        self.upstream, self.lock = upstream, threading.Lock()
+        self.at = self.side = None
+        self.passed = {"request": 0, "answer": 0}
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.host = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        self.thread = threading.Thread(target=self.accept)
+        self.thread.start()
+
+    def arm(self, side, at):
+        with self.lock:
+            self.side, self.at, self.passed = side, at, {"request": 0, "answer": 0}
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.upstream))
+            for side, pair in (("request", (client, server)), ("answer", (server, client))):
+                threading.Thread(target=self.passing, args=(side, *pair), daemon=True).start()
+
+    def passing(self, side, source, target):
+        try:
+            while data := source.recv(1 << 16):
+                with self.lock:
+                    left = self.at - self.passed[side] if self.side == side else None
+                    cut = left is not None and left < len(data)
+                    if cut:
+                        self.side = None
+                    self.passed[side] += len(data)
+                target.sendall(data[:left] if cut else data)
+                if cut:
+                    delivered(target)
+                    for end in (source, target):
+                        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                        end.shutdown(socket.SHUT_RDWR)
+                    break
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join()

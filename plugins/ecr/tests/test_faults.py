@@ -1,6 +1,7 @@
 """Every fault recovers or ends with an error that names image, digest, host and cause."""
 
 import json
+import os
 import re
 import threading
 
@@ -410,3 +411,31 @@ def test_slow_destination_goes_on_alone(act, registries, layout, repo, proxy):
     assert seen and c.digest(repo, "v1") == digest
     reads = [headers.get("Range") for method, path, headers in source.seen if method == "GET" and big in path]
     assert len(reads) == 2 and reads[0] is None and reads[1].startswith("bytes=")
+
+
+@pytest.mark.parametrize("end", ["source", "target"])
+@pytest.mark.parametrize("side", ["request", "answer"])
+def test_reset_at_any_byte(act, registries, layout, repo, end, side):
+    """One connection of all is reset, at places over the whole conversation; ECR_CUTS=400 looks closer."""
+    a, b, _ = registries
+    digest = layout.tag("v1", layout.image([150_000, 900], repo))
+    assert act("copy", from_="oci:layout:v1", to=[f"{a.host}/{repo}"]).result == "changed"
+    cutter = p.Cutter((a if end == "source" else b).port)
+    hosts = {"source": a.host, "target": b.host} | {end: cutter.host}
+
+    def copy(n):
+        return act("copy", from_=f"{hosts['source']}/{repo}:v1", to=[f"{hosts['target']}/{repo}{n}"])
+
+    try:
+        cutter.arm(None, 0)
+        assert copy("").result == "changed"
+        whole = cutter.passed[side]
+        cuts = int(os.environ.get("ECR_CUTS", "6"))
+        for n in range(cuts):
+            cutter.arm(side, whole * n // cuts)
+            done = copy(n)
+            assert done.result == "changed", (n, whole * n // cuts, done.last)
+            assert cutter.side is None, "nothing was cut"
+            assert b.digest(f"{repo}{n}", "v1") == digest
+    finally:
+        cutter.stop()

@@ -1,5 +1,6 @@
 """Many tags, runs that are killed, and the limit of the bandwidth."""
 
+import resource
 import threading
 import time
 
@@ -28,6 +29,45 @@ def test_sync_of_ten_thousand_tags(act):
         assert len(a.seen) <= MANY + pages + IMAGES
         assert len(b.seen) <= MANY + pages + FRESH + IMAGES
         assert not any("/blobs/" in path for _, path in a.seen + b.seen)
+    finally:
+        a.stop()
+        b.stop()
+
+
+def test_small_pages_and_a_selection(act):
+    """3,000 tags in pages of 40, a version range and the newest of it, an empty destination."""
+    manifests = {many.digest_of(data): data for data in map(many.manifest, range(IMAGES))}
+    tags = {f"{i // 100}.{i % 100}.0": list(manifests)[i % IMAGES] for i in range(3000)}
+    a, b = many.ManyTags(tags, manifests, page=40), many.ManyTags({}, {}, page=40)
+    try:
+        options = {"from_": f"{a.host}/x", "to": [f"{b.host}/x"], "referrers": "no", "parallel": 16}
+        done = act("sync", **options, semver=">=10 <25", newest=700, exclude=["*.7.0"])
+        assert done.result == "changed", done.last
+        meant = [tag for tag in sorted(tags, key=lambda tag: [int(n) for n in tag.split(".")])
+                 if 10 <= int(tag.split(".")[0]) < 25 and not tag.endswith(".7.0")][-700:]
+        assert done.outputs["summary"]["copied"] == 700 and sorted(b.tags) == sorted(meant)
+        assert sum(path.endswith("/tags/list") for _, path in a.seen) == 75
+        assert a.most <= 20 and b.most <= 20
+        # An image that many tags name is read and put once, then only tagged.
+        assert sum(method == "GET" and ":" in path for method, path in a.seen) <= IMAGES
+        again = act("sync", **options, regex="^(1[0-9]|2[0-4])[.]")
+        assert again.outputs["summary"] == {"repositories": 1, "tags": 1500, "unchanged": 700, "copied": 800, "deleted": 0}
+    finally:
+        a.stop()
+        b.stop()
+
+
+def test_cold_sync_in_bounded_memory(act):
+    """Ten thousand images to an empty repository; each tag costs a PUT and little memory."""
+    manifests = {many.digest_of(data): data for data in map(many.manifest, range(MANY))}
+    a = many.ManyTags({f"t{i}": digest for i, digest in enumerate(manifests)}, manifests)
+    b = many.ManyTags({}, {})
+    try:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        done = act("sync", from_=f"{a.host}/x", to=[f"{b.host}/x"], referrers="no")
+        assert done.result == "changed" and b.tags == a.tags, done.last
+        assert len(done.outputs["images"]) == MANY
+        assert max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) < 400_000
     finally:
         a.stop()
         b.stop()
