@@ -84,7 +84,8 @@ struct mrp_action {
     const struct mrp_output_info *outputs; /* may be NULL */
     size_t options_size;
 
-    /** Looks at its options only: no network, no files. Called when every option is known. May be
+    /** Looks at its options only: no network, no files. Called when every option is known, also for
+     * other stages in the process that workers are forked from, so it leaves nothing behind. May be
      * NULL. On failure *bad_option may name the option at fault (static string). */
     int (*check)(const void *options, const char **bad_option, struct mrp_error *err);
     /** Reads state, writes nothing, tells each change with mrp_change. NULL: the action cannot be
