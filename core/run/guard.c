@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SLOTS = 2048, GRACE_MS = 1000, ENVIRON_MAX = 2 << 20 };
+enum { SLOTS = 2048, GRACE_MS = 1000, EXEC_MS = 30, ENVIRON_MAX = 2 << 20 };
 
 /* Shared by the runner, its children and the guard. */
 struct mrp_guard_table {
@@ -226,11 +226,12 @@ void mrp_guard_sweep(struct mrp_guard *guard)
         killed = groups_left(guard->table);
         kill_groups(guard->table, SIGKILL);
     }
-    /* One that is being killed shows no environment any more, but is a child until it is reaped. */
-    int64_t until = mrp_now_ms() + GRACE_MS;
-    while (has_children(guard) && mrp_now_ms() < until) {
+    /* One that is being killed shows no environment any more, but is a child until it is reaped;
+     * one that is in the middle of an exec shows none yet. */
+    int64_t now = mrp_now_ms(), until = now + GRACE_MS, quiet = now + EXEC_MS;
+    for (; has_children(guard) && now < until; now = mrp_now_ms()) {
         killed = kill_strays(guard->table->run_id) || killed;
-        if (!killed)
+        if (!killed && now >= quiet)
             break;
         mrp_sleep_ms(2);
         reap(guard);
