@@ -294,6 +294,7 @@ void mrp_end_free(struct mrp_end **end)
     struct mrp_end *e = *end;
     if (!e)
         return;
+    mrp_git2_wire_adopt(e->wire, NULL);
     mrp_git2_wire_free(&e->wire);
     mrp_login_done(&e->login);
     free(e->text);

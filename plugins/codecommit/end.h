@@ -18,6 +18,7 @@ struct mrp_session {
     bool thin;    /* thin packs are allowed */
     bool libgit2; /* plain HTTP goes through libgit2's transport */
     bool git2_started;
+    bool git2_left_behind; /* a thread still waits inside of it for a silent server */
     const char *ssh_key;
     int64_t stall_ms;
     char **plain_servers; /* that take no compressed requests */
@@ -83,6 +84,10 @@ struct mrp_end_ops {
     int (*create)(struct mrp_end *end, struct mrp_error *err);
     /** Point HEAD at a branch. NULL: cannot be done. *changed tells if it was needed. */
     int (*set_head)(struct mrp_end *end, const char *ref, bool *changed, struct mrp_error *err);
+    /** No more comes: end a connection that was kept. NULL: there is none. */
+    void (*close)(struct mrp_end *end);
+    /** The same operations, for a thread; those above are then mrp_aside_... of aside.h. */
+    const struct mrp_end_ops *blocking;
     /** Is `old` an ancestor of `now`? NULL: ask through a pack. */
     int (*contains)(struct mrp_end *end,
                     bool *yes,
@@ -92,6 +97,7 @@ struct mrp_end_ops {
 };
 
 struct mrp_git2_wire;
+struct mrp_aside;
 
 struct mrp_end {
     const struct mrp_end_ops *ops;
@@ -108,6 +114,7 @@ struct mrp_end {
     struct mrp_login login;
     uint64_t rest;              /* of a bundle: where its pack begins */
     struct mrp_git2_wire *wire; /* of libgit2: connected, the list was read */
+    struct mrp_aside *aside;    /* the blocking call under way */
 };
 
 extern const struct mrp_end_ops mrp_end_http;

@@ -1,5 +1,5 @@
-/* ssh, and HTTP on request, through libgit2's own transports. Its calls block: other repositories
- * of the same run wait meanwhile. */
+/* ssh, and HTTP on request, through libgit2's own transports, in a thread: its calls block. */
+#include "aside.h"
 #include "band.h"
 #include "git2_wire.h"
 #include "pull_body.h"
@@ -11,24 +11,50 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECE = 32 << 10 };
+enum { PIECE = 32 << 10, PUSH_PIECE = 128 << 10 };
+
+static int ask_login(void *arg, struct mrp_error *err)
+{
+    return mrp_login_ask(arg, err);
+}
+
+static int tell_good(void *arg, struct mrp_error *err)
+{
+    (void)err;
+    mrp_login_tell(arg, true);
+    return MRP_OK;
+}
+
+static int tell_bad(void *arg, struct mrp_error *err)
+{
+    (void)err;
+    mrp_login_tell(arg, false);
+    return MRP_OK;
+}
+
+static void git2_close(struct mrp_end *end)
+{
+    mrp_git2_wire_adopt(end->wire, end->aside);
+    mrp_git2_wire_free(&end->wire);
+}
 
 static int git2_list(struct mrp_end *end,
                      struct mrp_refs *out,
                      enum mrp_service service,
                      struct mrp_error *err)
 {
-    mrp_git2_wire_free(&end->wire);
+    git2_close(end);
     int rc = mrp_git2_wire_open(&end->wire, end, service, out, err);
     if (rc == MRP_E_AUTH && end->login.kind == MRP_LOGIN_NONE && mrp_starts(end->url, "http")) {
         struct mrp_error first = *err;
-        if (mrp_login_ask(end, err)) {
+        if (mrp_aside_ask(end->aside, ask_login, end, err)) {
             *err = first;
             return rc;
         }
         mrp_refs_done(out);
         rc = mrp_git2_wire_open(&end->wire, end, service, out, err);
-        mrp_login_tell(end, rc == MRP_OK);
+        struct mrp_error ignored;
+        mrp_aside_ask(end->aside, rc ? tell_bad : tell_good, end, &ignored);
     }
     if (rc)
         mrp_refs_done(out);
@@ -43,6 +69,7 @@ static int take_wire(struct mrp_git2_wire **out,
 {
     struct mrp_git2_wire *wire = end->wire;
     end->wire = NULL;
+    mrp_git2_wire_adopt(wire, end->aside);
     if (wire && mrp_git2_wire_service(wire) != service)
         mrp_git2_wire_free(&wire);
     if (!wire) {
@@ -56,9 +83,15 @@ static int take_wire(struct mrp_git2_wire **out,
     return mrp_git2_wire_begin(wire, err);
 }
 
+struct pulling {
+    struct mrp_end *end;
+    struct mrp_hub *hub;
+};
+
 static int pack(void *arg, const char *data, size_t len, struct mrp_error *err)
 {
-    return mrp_hub_put(arg, data, len, err);
+    const struct pulling *p = arg;
+    return mrp_aside_hub_put(p->end, p->hub, data, len, err);
 }
 
 static int git2_pull(struct mrp_end *end,
@@ -69,7 +102,8 @@ static int git2_pull(struct mrp_end *end,
     mrp_auto(mrp_git2_wire_free) struct mrp_git2_wire *wire = NULL;
     struct mrp_pull_body body;
     mrp_pull_body_init(&body, pull);
-    struct mrp_band band = {.side_band = body.side_band, .pack = pack, .arg = hub};
+    struct pulling pulling = {end, hub};
+    struct mrp_band band = {.side_band = body.side_band, .pack = pack, .arg = &pulling};
     char *buf = malloc(PIECE);
     int rc = buf ? take_wire(&wire, end, MRP_UPLOAD_PACK, err)
                  : mrp_fail(err, MRP_E_NOMEM, "fetch from %s", end->text);
@@ -90,7 +124,7 @@ static int git2_pull(struct mrp_end *end,
     if (!rc)
         rc = mrp_band_finish(&band, err);
     if (!rc)
-        rc = mrp_hub_close(hub, err);
+        rc = mrp_aside_hub_close(end, hub, err);
     return rc ? (int)mrp_wrap(err, "fetch from %s", end->text) : MRP_OK;
 }
 
@@ -110,7 +144,8 @@ static int told(void *arg,
     return mrp_push_told(t->push, &t->next, ref, ref_len, words, words_len, err);
 }
 
-static int send_all(struct mrp_git2_wire *wire,
+static int send_all(struct mrp_end *end,
+                    struct mrp_git2_wire *wire,
                     struct mrp_push *push,
                     struct mrp_hub_reader *reader,
                     struct mrp_error *err)
@@ -121,15 +156,14 @@ static int send_all(struct mrp_git2_wire *wire,
         rc = mrp_git2_wire_write(wire, mrp_buf_str(&commands), commands.len, err);
     push->sent_bytes += commands.len;
     mrp_buf_done(&commands);
-    while (!rc && reader) {
-        const char *data;
-        size_t len;
-        rc = mrp_hub_peek(&data, &len, reader, err);
-        if (rc || !len)
-            break;
-        rc = mrp_git2_wire_write(wire, data, len, err);
-        mrp_hub_took(reader, len);
-        push->sent_bytes += len;
+    mrp_auto(mrp_free_str) char *piece = reader && !rc ? malloc(PUSH_PIECE) : NULL;
+    if (reader && !rc && !piece)
+        return mrp_fail(err, MRP_E_NOMEM, "push to %s", end->text);
+    for (size_t len = 1; !rc && reader && len;) {
+        rc = mrp_aside_hub_take(end, reader, piece, PUSH_PIECE, &len, err);
+        if (!rc && len)
+            rc = mrp_git2_wire_write(wire, piece, len, err);
+        push->sent_bytes += rc ? 0 : len;
     }
     return rc;
 }
@@ -145,11 +179,11 @@ static int git2_push(struct mrp_end *end,
     struct mrp_report report;
     int rc = what ? MRP_OK : mrp_fail(err, MRP_E_NOMEM, "push to %s", end->text);
     if (!rc && reader)
-        rc = mrp_hub_wait_start(reader, err);
+        rc = mrp_aside_hub_start(end, reader, err);
     if (!rc)
         rc = take_wire(&wire, end, MRP_RECEIVE_PACK, err);
     if (!rc)
-        rc = send_all(wire, push, reader, err);
+        rc = send_all(end, wire, push, reader, err);
     if (rc)
         return mrp_wrap(err, "%s", what ? what : "push");
     mrp_report_init(&report, told, &telling);
@@ -165,7 +199,15 @@ static int git2_push(struct mrp_end *end,
     return rc;
 }
 
+static const struct mrp_end_ops blocking = {.name = "git2",
+                                            .list = git2_list,
+                                            .pull = git2_pull,
+                                            .push = git2_push,
+                                            .close = git2_close};
+
 const struct mrp_end_ops mrp_end_git2 = {.name = "git2",
-                                         .list = git2_list,
-                                         .pull = git2_pull,
-                                         .push = git2_push};
+                                         .list = mrp_aside_list,
+                                         .pull = mrp_aside_pull,
+                                         .push = mrp_aside_push,
+                                         .close = mrp_aside_close,
+                                         .blocking = &blocking};

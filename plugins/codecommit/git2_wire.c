@@ -1,6 +1,7 @@
 /* libgit2's smart transport under our own protocol code: its subtransport (ssh, HTTP) is wrapped so
  * that the raw advertisement passes by, and its streams are then used directly. */
 #include "git2_wire.h"
+#include "aside.h"
 
 #include <mrpipe/auto.h>
 #include <mrpipe/file.h>
@@ -23,6 +24,8 @@ struct mrp_git2_wire {
     struct tap *tap;                       /* the one that libgit2 holds */
     bool ssh;
     struct mrp_end *end;
+    char *url;               /* our own: the end may be gone */
+    struct mrp_aside *aside; /* the call that uses it now */
     enum mrp_service service;
     struct mrp_advert advert;
     bool listening; /* the advertisement is being read */
@@ -40,10 +43,12 @@ struct tap {
 static int tap_read(git_smart_subtransport_stream *s, char *buf, size_t cap, size_t *len)
 {
     struct tap *t = (struct tap *)s;
+    struct mrp_git2_wire *w = t->wire;
     int rc = t->inner->read(t->inner, buf, cap, len);
-    if (!rc && *len && t->wire->listening &&
-        mrp_advert_feed(&t->wire->advert, buf, *len, &t->wire->err))
-        return GIT_EUSER;
+    mrp_aside_heard(w->aside);
+    if (!rc && *len && w->listening && mrp_advert_feed(&w->advert, buf, *len, &w->err))
+        rc = GIT_EUSER;
+    mrp_aside_blocks(w->aside);
     return rc;
 }
 
@@ -168,12 +173,26 @@ static int
 credential(git_credential **out, const char *url, const char *user, unsigned allowed, void *arg)
 {
     struct mrp_git2_wire *w = arg;
+    int rc = GIT_EAUTH; /* HTTP carries its own header */
     (void)url;
+    mrp_aside_heard(w->aside);
     if (allowed & GIT_CREDENTIAL_SSH_KEY)
-        return ssh_key(out, w, user ? user : "git");
-    if (allowed & GIT_CREDENTIAL_USERNAME)
-        return git_credential_username_new(out, user ? user : "git");
-    return GIT_EAUTH; /* HTTP carries its own header */
+        rc = ssh_key(out, w, user ? user : "git");
+    else if (allowed & GIT_CREDENTIAL_USERNAME)
+        rc = git_credential_username_new(out, user ? user : "git");
+    mrp_aside_blocks(w->aside);
+    return rc;
+}
+
+struct header_job {
+    struct mrp_end *end;
+    char *header;
+};
+
+static int make_header(void *arg, struct mrp_error *err)
+{
+    struct header_job *job = arg;
+    return mrp_login_header(&job->header, job->end, err);
 }
 
 static int connect_remote(struct mrp_git2_wire *w, struct mrp_error *err)
@@ -193,17 +212,21 @@ static int connect_remote(struct mrp_git2_wire *w, struct mrp_error *err)
     how.callbacks.payload = w;
     how.proxy_opts.type = GIT_PROXY_AUTO;
     how.follow_redirects = GIT_REMOTE_REDIRECT_NONE; /* the header below must not travel on */
-    int rc = w->ssh ? MRP_OK : mrp_login_header(&header, end, err);
+    struct header_job job = {.end = end};
+    int rc = w->ssh ? MRP_OK : mrp_aside_ask(w->aside, make_header, &job, err);
+    header = job.header;
     if (rc)
         return rc;
     line = header ? mrp_strf("Authorization: %s", header) : NULL;
     lines[0] = line;
     how.custom_headers = (git_strarray){lines, line ? 1 : 0};
-    rc = git_remote_create_with_opts(&w->remote, end->url, &create);
+    rc = git_remote_create_with_opts(&w->remote, w->url, &create);
+    mrp_aside_blocks(w->aside);
     if (!rc)
         rc = git_remote_connect_ext(
             w->remote, w->service == MRP_UPLOAD_PACK ? GIT_DIRECTION_FETCH : GIT_DIRECTION_PUSH,
             &how);
+    mrp_aside_heard(w->aside);
     if (header)
         explicit_bzero(header, strlen(header));
     if (line)
@@ -237,6 +260,10 @@ int mrp_git2_wire_open(struct mrp_git2_wire **out,
     if (!w)
         return mrp_fail(err, MRP_E_NOMEM, "connect to %s", end->text);
     w->end = end;
+    w->url = mrp_strdup(end->url);
+    if (!w->url)
+        return mrp_fail(err, MRP_E_NOMEM, "connect to %s", end->text);
+    w->aside = end->aside;
     w->service = service;
     w->ssh = !mrp_starts(end->url, "http");
     mrp_advert_init(&w->advert, refs, service, !w->ssh);
@@ -252,6 +279,12 @@ int mrp_git2_wire_open(struct mrp_git2_wire **out,
     return MRP_OK;
 }
 
+void mrp_git2_wire_adopt(struct mrp_git2_wire *wire, struct mrp_aside *aside)
+{
+    if (wire)
+        wire->aside = aside;
+}
+
 enum mrp_service mrp_git2_wire_service(const struct mrp_git2_wire *wire)
 {
     return wire->service;
@@ -261,7 +294,9 @@ int mrp_git2_wire_begin(struct mrp_git2_wire *wire, struct mrp_error *err)
 {
     git_smart_service_t action =
         wire->service == MRP_UPLOAD_PACK ? GIT_SERVICE_UPLOADPACK : GIT_SERVICE_RECEIVEPACK;
-    int rc = wire->inner->action(&wire->stream, wire->inner, wire->end->url, action);
+    mrp_aside_blocks(wire->aside);
+    int rc = wire->inner->action(&wire->stream, wire->inner, wire->url, action);
+    mrp_aside_heard(wire->aside);
     wire->own_stream = !rc && !wire->ssh;
     return rc ? mrp_git2_fail(rc, "speak to", wire->end->text, err) : MRP_OK;
 }
@@ -271,7 +306,9 @@ int mrp_git2_wire_write(struct mrp_git2_wire *wire,
                         size_t len,
                         struct mrp_error *err)
 {
+    mrp_aside_blocks(wire->aside);
     int rc = wire->stream->write(wire->stream, data, len);
+    mrp_aside_heard(wire->aside);
     return rc ? mrp_git2_fail(rc, "write to", wire->end->text, err) : MRP_OK;
 }
 
@@ -282,7 +319,9 @@ int mrp_git2_wire_read(struct mrp_git2_wire *wire,
                        struct mrp_error *err)
 {
     *len = 0;
+    mrp_aside_blocks(wire->aside);
     int rc = wire->stream->read(wire->stream, buf, cap, len);
+    mrp_aside_heard(wire->aside);
     if (rc == GIT_EEOF) {
         *len = 0;
         return MRP_OK;
@@ -295,12 +334,15 @@ void mrp_git2_wire_free(struct mrp_git2_wire **wire)
     struct mrp_git2_wire *w = *wire;
     if (!w)
         return;
+    mrp_aside_blocks(w->aside);
     if (w->own_stream && w->stream)
         w->stream->free(w->stream);
     if (w->remote) {
         git_remote_disconnect(w->remote);
         git_remote_free(w->remote);
     }
+    mrp_aside_heard(w->aside);
+    free(w->url);
     mrp_advert_done(&w->advert);
     free(w);
     *wire = NULL;

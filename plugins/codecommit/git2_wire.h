@@ -12,6 +12,8 @@ int mrp_git2_wire_open(struct mrp_git2_wire **out,
                        enum mrp_service service,
                        struct mrp_refs *refs,
                        struct mrp_error *err);
+/** It is used by another call from now on; `wire` may be NULL. */
+void mrp_git2_wire_adopt(struct mrp_git2_wire *wire, struct mrp_aside *aside);
 enum mrp_service mrp_git2_wire_service(const struct mrp_git2_wire *wire);
 /** Begin the request that follows the advertisement; once for each connection. */
 int mrp_git2_wire_begin(struct mrp_git2_wire *wire, struct mrp_error *err);

@@ -16,6 +16,7 @@ int mrp_git2_start(struct mrp_session *session, struct mrp_error *err)
         return mrp_git2_fail(rc, "start libgit2", NULL, err);
     session->git2_started = true;
     /* Its indexer takes and gives back much in turn; keep it instead of asking the kernel again. */
+    mallopt(M_ARENA_MAX, 2);
     mallopt(M_MMAP_THRESHOLD, 32 << 20);
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
     return MRP_OK;
@@ -23,7 +24,7 @@ int mrp_git2_start(struct mrp_session *session, struct mrp_error *err)
 
 void mrp_git2_stop(struct mrp_session *session)
 {
-    if (session->git2_started)
+    if (session->git2_started && !session->git2_left_behind)
         git_libgit2_shutdown();
     session->git2_started = false;
 }

@@ -1,4 +1,5 @@
 /* A repository in a folder, read and written with libgit2. */
+#include "aside.h"
 #include "libgit.h"
 
 #include <mrpipe/auto.h>
@@ -77,10 +78,19 @@ static int local_contains(struct mrp_end *end,
     return MRP_OK;
 }
 
+static const struct mrp_end_ops blocking = {.name = "local",
+                                            .list = mrp_local_list,
+                                            .pull = mrp_local_pull,
+                                            .push = local_push,
+                                            .create = local_create,
+                                            .set_head = local_head,
+                                            .contains = local_contains};
+
 const struct mrp_end_ops mrp_end_local = {.name = "local",
-                                          .list = mrp_local_list,
-                                          .pull = mrp_local_pull,
-                                          .push = local_push,
-                                          .create = local_create,
-                                          .set_head = local_head,
-                                          .contains = local_contains};
+                                          .list = mrp_aside_list,
+                                          .pull = mrp_aside_pull,
+                                          .push = mrp_aside_push,
+                                          .create = mrp_aside_create,
+                                          .set_head = mrp_aside_set_head,
+                                          .contains = mrp_aside_contains,
+                                          .blocking = &blocking};

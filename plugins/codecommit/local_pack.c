@@ -1,4 +1,5 @@
 /* Packs out of and into a local repository: libgit2's packbuilder and indexer. */
+#include "aside.h"
 #include "libgit.h"
 
 #include <mrpipe/auto.h>
@@ -13,15 +14,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { PIECE = 128 << 10 };
+
 struct out {
+    struct mrp_end *end;
     struct mrp_hub *hub;
+    struct mrp_buf piece; /* objects are small: many at once go to the hub */
     struct mrp_error *err;
 };
+
+static int out_flush(struct out *o)
+{
+    int rc = mrp_aside_hub_put(o->end, o->hub, mrp_buf_str(&o->piece), o->piece.len, o->err);
+    mrp_buf_reset(&o->piece);
+    return rc;
+}
 
 static int out_piece(void *data, size_t len, void *arg)
 {
     struct out *o = arg;
-    return mrp_hub_put(o->hub, data, len, o->err) ? GIT_EUSER : 0;
+    if (o->piece.len + len <= PIECE)
+        return mrp_buf_add(&o->piece, data, len) ? GIT_EUSER : 0;
+    if (out_flush(o))
+        return GIT_EUSER;
+    return len <= PIECE ? mrp_buf_add(&o->piece, data, len)
+                        : mrp_aside_hub_put(o->end, o->hub, data, len, o->err);
 }
 
 /* Tags on the way are packed; a commit goes to the walk, anything else is packed whole. */
@@ -89,7 +106,7 @@ int mrp_local_pull(struct mrp_end *end,
     git_packbuilder *pb = NULL;
     git_revwalk *walk = NULL;
     struct mrp_error why = {0};
-    struct out out = {hub, &why};
+    struct out out = {.end = end, .hub = hub, .piece = MRP_BUF_INIT(PIECE), .err = &why};
     int code = mrp_git2_open(&repo, end, err);
     if (code)
         return code;
@@ -102,6 +119,9 @@ int mrp_local_pull(struct mrp_end *end,
     }
     if (!rc)
         rc = git_packbuilder_foreach(pb, out_piece, &out);
+    if (!rc)
+        rc = out_flush(&out);
+    mrp_buf_done(&out.piece);
     if (rc && why.code) {
         *err = why;
         code = why.code;
@@ -110,7 +130,7 @@ int mrp_local_pull(struct mrp_end *end,
     }
     git_revwalk_free(walk);
     git_packbuilder_free(pb);
-    return code ? code : mrp_hub_close(hub, err);
+    return code ? code : mrp_aside_hub_close(end, hub, err);
 }
 
 /* A pack that nobody sees yet: in a folder that git clears away should we be stopped. */
@@ -167,19 +187,17 @@ static int incoming_fill(struct incoming *in,
                          struct mrp_error *err)
 {
     git_indexer_progress stats = {0};
+    mrp_auto(mrp_free_str) char *piece = malloc(PIECE);
+    if (!piece)
+        return mrp_fail(err, MRP_E_NOMEM, "index a pack");
     int rc;
-    for (;;) {
-        const char *data;
-        size_t len;
-        int code = mrp_hub_peek(&data, &len, reader, err);
+    for (size_t len = 1; len;) {
+        int code = mrp_aside_hub_take(end, reader, piece, PIECE, &len, err);
         if (code)
             return code;
-        if (!len)
-            break;
-        rc = git_indexer_append(in->indexer, data, len, &stats);
+        rc = len ? git_indexer_append(in->indexer, piece, len, &stats) : 0;
         if (rc)
             return mrp_git2_fail(rc, "index the pack for", end->text, err);
-        mrp_hub_took(reader, len);
         push->sent_bytes += len;
     }
     rc = git_indexer_commit(in->indexer, &stats);
@@ -218,7 +236,7 @@ int mrp_local_store(struct mrp_end *end,
                     struct mrp_error *err)
 {
     mrp_auto(incoming_done) struct incoming in = {0};
-    int rc = reader ? mrp_hub_wait_start(reader, err) : MRP_OK;
+    int rc = reader ? mrp_aside_hub_start(end, reader, err) : MRP_OK;
     bool pack = !rc && reader && mrp_hub_objects(reader->hub);
     if (pack)
         rc = incoming_open(&in, repo, end, err);

@@ -394,6 +394,12 @@ static int rounds(struct mrp_pair *pair, struct mrp_error *err)
     return MRP_OK;
 }
 
+static void close_end(struct mrp_end *end)
+{
+    if (end->ops->close)
+        end->ops->close(end);
+}
+
 int mrp_pair_run(void *arg, struct mrp_error *err)
 {
     struct mrp_pair *pair = arg;
@@ -406,7 +412,9 @@ int mrp_pair_run(void *arg, struct mrp_error *err)
         if (rc && !lane->over)
             give_up(lane, err);
         mrp_oids_done(&lane->haves);
+        close_end(lane->end);
     }
+    close_end(pair->source);
     pair->failed = rc != MRP_OK;
     if (rc)
         pair->err = *err;

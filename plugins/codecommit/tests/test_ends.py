@@ -1,10 +1,13 @@
 """Ends that are not HTTP servers: local repositories, bundles, ssh, and libgit2's own HTTP."""
 
+import itertools
 import json
 import os
+import pathlib
 import shutil
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -180,6 +183,86 @@ def sshd(tmp_path):
     yield f"ssh://root@127.0.0.1:{port}", {"HOME": str(home)}
     daemon.terminate()
     daemon.wait()
+
+
+class Proxy:
+    """Before sshd: the first connection gets no byte until `open_first` is set, the others are passed on."""
+
+    def __init__(self, port):
+        self.port, self.open_first, self.passed = port, threading.Event(), []
+        self.ended = threading.Event()  # one that was passed on
+        self.over = False
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url_port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        for number in itertools.count():
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client, number), daemon=True).start()
+
+    def serve(self, client, number):
+        if number == 0:
+            self.open_first.wait()
+        if self.over:
+            client.close()
+            return
+        server = socket.create_connection(("127.0.0.1", self.port))
+        back = threading.Thread(target=self.copy, args=(server, client), daemon=True)
+        back.start()
+        self.copy(client, server)
+        back.join()
+        client.close()
+        server.close()
+        if number:
+            self.ended.set()
+
+    @staticmethod
+    def copy(from_, to):
+        try:
+            while piece := from_.recv(65536):
+                to.sendall(piece)
+            to.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+@pytest.fixture
+def two(bench, sshd):
+    """Two repositories, and an ssh server whose first connection hangs."""
+    url, env = sshd
+    proxy = Proxy(int(url.rsplit(":", 1)[1]))
+    known = pathlib.Path(env["HOME"], ".ssh", "known_hosts")
+    known.write_text(known.read_text() + known.read_text().replace(f":{proxy.port} ", f":{proxy.url_port} "))
+    for name in ("a", "b"):
+        import_history(bare(bench.tmp / "root" / f"{name}.git"), {"main": 3, name: 1})
+        bare(bench.tmp / f"{name}.git")
+    options = {"from_": f"{bench.server.url}/*.git", "to": f"ssh://root@127.0.0.1:{proxy.url_port}{bench.tmp}/*.git",
+               "repositories": ["a", "b"], "env": env}
+    yield proxy, options
+    proxy.over = True
+    proxy.open_first.set()
+    proxy.listener.close()
+
+
+def test_slow_ssh_holds_nobody_up(bench, two):
+    proxy, options = two
+    # The first goes on only when the second is through with everything.
+    threading.Thread(target=lambda: (proxy.ended.wait(), proxy.open_first.set()), daemon=True).start()
+    bench.good(**options)
+    for name in ("a", "b"):
+        assert refs(bench.tmp / f"{name}.git") == refs(bench.tmp / "root" / f"{name}.git")
+        git("fsck", "--full", cwd=bench.tmp / f"{name}.git")
+
+
+def test_silent_ssh_is_given_up(bench, two):
+    _, options = two
+    out = bench.run(stall_timeout="1s", **dict(options, repositories=["a"]))
+    assert out.status == 1 and "nothing came for 1 s" in out.error and out.code == "timeout", out.text
+    assert refs(bench.tmp / "a.git") == b""
 
 
 def test_ssh(bench, sshd):
