@@ -4,7 +4,6 @@
 #include <mrpipe/file.h>
 #include <mrpipe/text.h>
 
-#include <malloc.h>
 #include <string.h>
 
 int mrp_git2_start(struct mrp_session *session, struct mrp_error *err)
@@ -15,10 +14,6 @@ int mrp_git2_start(struct mrp_session *session, struct mrp_error *err)
     if (rc < 0)
         return mrp_git2_fail(rc, "start libgit2", NULL, err);
     session->git2_started = true;
-    /* Its indexer takes and gives back much in turn; keep it instead of asking the kernel again. */
-    mallopt(M_ARENA_MAX, 2);
-    mallopt(M_MMAP_THRESHOLD, 32 << 20);
-    mallopt(M_TRIM_THRESHOLD, 64 << 20);
     return MRP_OK;
 }
 

@@ -213,26 +213,12 @@ static bool may_pack(git_repository *repo, const struct mrp_push *push)
            push->end - push->first >= PACKED_FROM && packed && !mrp_exists(packed);
 }
 
-/* Every new tip must have come with the pack. */
-static bool all_there(git_repository *repo, const struct mrp_push *push)
-{
-    git_odb *odb = NULL;
-    bool there = git_repository_odb(&odb, repo) == 0;
-    for (size_t i = push->first; i < push->end && there; i++) {
-        git_oid id;
-        git_oid_fromraw(&id, push->plan->list[i].now.b);
-        there = git_odb_exists(odb, &id) == 1;
-    }
-    git_odb_free(odb);
-    return there;
-}
-
 int mrp_local_update(struct mrp_end *end,
                      git_repository *repo,
                      struct mrp_push *push,
                      struct mrp_error *err)
 {
-    if (may_pack(repo, push) && all_there(repo, push)) {
+    if (may_pack(repo, push)) { /* all new tips are there: mrp_local_connected */
         int rc = write_packed(end, git_repository_path(repo), push, err);
         for (size_t i = push->first; i < push->end && !rc; i++)
             push->plan->list[i].state = MRP_UPDATE_DONE;
