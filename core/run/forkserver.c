@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ANSWER_MS = 2000, ENDS_MAX = 4, TASKS_OF_ONE_THREAD = 3 };
+enum { ANSWER_MS = 5000, ENDS_MAX = 4, TASKS_OF_ONE_THREAD = 3 };
 
 /* One message asks for one worker, its descriptors go with it; the answer is a pid. */
 struct request {
