@@ -78,7 +78,8 @@ static size_t entry_length(const unsigned char *p, const unsigned char *end)
 static int
 tree_links(const unsigned char *p, size_t len, struct mrp_view known, each_fn *each, void *arg)
 {
-    const unsigned char *end = p + len, *k = (const unsigned char *)known.p, *k_end = k + known.n;
+    const unsigned char *end = p + len;
+    const unsigned char *k = known.n ? (const unsigned char *)known.p : end, *k_end = k + known.n;
     while (p < end) {
         size_t n = entry_length(p, end);
         if (!n)

@@ -45,5 +45,11 @@ int mrp_pack_links(struct mrp_links *outside,
                    struct mrp_oids *tips,
                    const char *path,
                    struct mrp_error *err);
+/** The same in memory. */
+int mrp_pack_links_in(struct mrp_links *outside,
+                      struct mrp_oids *tips,
+                      struct mrp_view pack,
+                      struct mrp_view idx,
+                      struct mrp_error *err);
 
 #endif

@@ -59,8 +59,6 @@ static void unmap(struct map *m)
 
 static void scan_done(struct scan *s)
 {
-    unmap(&s->pack);
-    unmap(&s->idx);
     free(s->places);
     free(s->kind);
     free(s->wanted);
@@ -180,13 +178,8 @@ static int sort_places(struct scan *s)
     return ok ? MRP_OK : mrp_fail(s->err, MRP_E_NOMEM, "check %u objects", s->count);
 }
 
-static int open_scan(struct scan *s, const char *path)
+static int open_scan(struct scan *s)
 {
-    int rc = map_file(&s->pack, path, ".pack", s->err);
-    if (!rc)
-        rc = map_file(&s->idx, path, ".idx", s->err);
-    if (rc)
-        return rc;
     const unsigned char *x = s->idx.data;
     static const unsigned char magic[] = {0xff, 't', 'O', 'c', 0, 0, 0, 2};
     if (s->idx.len < IDX_HEAD + FANOUT + 2 * TRAILER || memcmp(x, magic, sizeof magic) != 0)
@@ -471,14 +464,34 @@ static int run(struct scan *s)
     return rc;
 }
 
+int mrp_pack_links_in(struct mrp_links *outside,
+                      struct mrp_oids *tips,
+                      struct mrp_view pack,
+                      struct mrp_view idx,
+                      struct mrp_error *err)
+{
+    mrp_auto(scan_done) struct scan s = {.pack = {(const unsigned char *)pack.p, pack.n},
+                                         .idx = {(const unsigned char *)idx.p, idx.n},
+                                         .outside = outside,
+                                         .err = err};
+    int rc = open_scan(&s);
+    for (size_t i = 0; i < tips->count && !rc; i++)
+        rc = on_link(&s, tips->list[i].b, MRP_KIND_ANY);
+    return rc ? rc : run(&s);
+}
+
 int mrp_pack_links(struct mrp_links *outside,
                    struct mrp_oids *tips,
                    const char *path,
                    struct mrp_error *err)
 {
-    mrp_auto(scan_done) struct scan s = {.outside = outside, .err = err};
-    int rc = open_scan(&s, path);
-    for (size_t i = 0; i < tips->count && !rc; i++)
-        rc = on_link(&s, tips->list[i].b, MRP_KIND_ANY);
-    return rc ? rc : run(&s);
+    mrp_auto(unmap) struct map pack = {0};
+    mrp_auto(unmap) struct map idx = {0};
+    int rc = map_file(&pack, path, ".pack", err);
+    if (!rc)
+        rc = map_file(&idx, path, ".idx", err);
+    return rc ? rc
+              : mrp_pack_links_in(outside, tips,
+                                  (struct mrp_view){(const char *)pack.data, pack.len},
+                                  (struct mrp_view){(const char *)idx.data, idx.len}, err);
 }

@@ -61,7 +61,7 @@ def test_incomplete_pack(bench, victim, first):
     good = pack_of(bench.src, names)
     answer_with(bench, pack_of(bench.src, [n for n in names if n != gone]))
     out = bench.run(to=str(copy))
-    assert out.status == 1 and (gone in out.error or "did not come along" in str(out.events())), out.error
+    assert out.status == 1 and (gone in out.error or "did not come along" in str(out.events())), out.error + out.stderr
     assert refs(copy) == before and clean(copy)
     assert first or not list((copy / "objects" / "pack").glob("*.idx")) or git("fsck", "--full", cwd=copy) is not None
     answer_with(bench, good)
