@@ -138,7 +138,10 @@ int registry_put(struct repo *repo,
                  struct tally *tally,
                  struct mrp_error *err)
 {
-    mrp_auto(mrp_free_str) char *what = what_text("put manifest", repo, ref);
+    mrp_auto(mrp_free_str) char *name = what_text("put manifest", repo, ref);
+    bool by_tag = strcmp(ref, m->digest) != 0;
+    mrp_auto(mrp_free_str) char *what =
+        name && by_tag ? mrp_strf("%s (%s)", name, m->digest) : mrp_take_str(&name);
     mrp_auto(mrp_http_response_done) struct mrp_http_response resp = {0};
     int rc = manifest_call(&resp, repo, "PUT", ref, what, m, tally, err);
     if (rc)

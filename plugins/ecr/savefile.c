@@ -105,6 +105,15 @@ static bool is_gzip(int fd)
     return pread(fd, magic, 2, 0) == 2 && magic[0] == 0x1f && magic[1] == 0x8b;
 }
 
+/* Docker's manifest has no type for these; a newer docker keeps them in its save as an image
+ * layout. */
+static bool is_zstd(int fd)
+{
+    static const unsigned char mark[] = {0x28, 0xb5, 0x2f, 0xfd};
+    unsigned char magic[4] = {0};
+    return pread(fd, magic, 4, 0) == 4 && !memcmp(magic, mark, 4);
+}
+
 static int add_file(struct blob *blob,
                     const struct layout *l,
                     const char *path,
@@ -114,6 +123,11 @@ static int add_file(struct blob *blob,
     mrp_auto(mrp_close_fd) int in = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (in < 0)
         return mrp_fail_errno(err, "%s: open %s", l->shown, mrp_basename(path));
+    if (layer && is_zstd(in)) {
+        mrp_fail(err, MRP_E_REMOTE, "%s: layer %s is compressed with zstd", l->shown,
+                 mrp_basename(path));
+        return mrp_hint(err, "name the file with oci-archive:, or save it again with skopeo");
+    }
     mrp_auto(mrp_free_str) char *part = mrp_strf("%s/blobs/sha256/part-XXXXXX", l->dir);
     mrp_auto(mrp_sha256_free) struct mrp_sha256 *hash = mrp_sha256_new();
     if (!part || !hash)

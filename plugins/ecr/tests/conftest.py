@@ -162,3 +162,30 @@ def proxy(registries):
 def repo(request):
     """A repository name of the test's own."""
     return "t/" + re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
+
+
+@pytest.fixture
+def pair(act, registries, layout, repo, proxy):
+    """An image in the first registry; both registries behind proxies."""
+    a, b, _ = registries
+    digest = layout.tag("v1", layout.image([3_000_000, 900_000, 3000], repo))
+    assert act("copy", from_="oci:layout:v1", to=[f"{a.host}/{repo}"]).result == "changed"
+    source, target = proxy(a), proxy(b)
+
+    class Pair:
+        def copy(self, **options):
+            return act("copy", from_=f"{source.host}/{repo}:v1", to=[f"{target.host}/{repo}"], referrers="no",
+                       **options)
+
+        def check(self, done):
+            assert done.result == "changed", done.last
+            assert b.digest(repo, "v1") == digest
+            assert act("verify", from_=f"{a.host}/{repo}:v1", to=[f"{b.host}/{repo}"], referrers=False).outputs["equal"]
+
+        def absent(self):
+            assert not any(m == "PUT" and "/manifests/v1" in path for m, path, _ in target.seen)
+
+    made = Pair()
+    made.source, made.target, made.digest, made.repo, made.act = source, target, digest, repo, act
+    made.largest = max(json.loads(a.raw(repo, "v1"))["layers"], key=lambda layer: layer["size"])["digest"]
+    return made

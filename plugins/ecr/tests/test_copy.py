@@ -1,8 +1,10 @@
 """Copies between plain registries, layouts and archives; skopeo is the witness of the digests."""
 
 import base64
+import io
 import json
 import subprocess
+import tarfile
 import urllib.request
 
 import pytest
@@ -203,6 +205,19 @@ def test_archives_that_skopeo_made(act, registries, layout, repo, tmp_path):
     assert made.returncode == 0, made.stderr
     refused = act("copy", from_=f"{a.host}/{repo}:0", to=["docker-archive:x.tar"])
     assert refused.code == "config" and "oci-archive:" in refused.error
+
+
+def test_docker_archive_with_zstd(act, registries, repo, tmp_path):
+    """It would be a layer with a wrong type: nobody could unpack it."""
+    files = {"config.json": b"{}", "l.tar": b"\x28\xb5\x2f\xfd" + b"x" * 20,
+             "manifest.json": json.dumps([{"Config": "config.json", "Layers": ["l.tar"], "RepoTags": ["x:1"]}]).encode()}
+    with tarfile.open(tmp_path / "z.tar", "w") as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    done = act("copy", from_="docker-archive:z.tar:1", to=[f"{registries[0].host}/{repo}"])
+    assert done.code == "remote" and "zstd" in done.error and "z.tar" in done.error and "oci-archive" in done.hint
 
 
 KINDS = {

@@ -96,6 +96,46 @@ def test_warm_sync_is_pages(act, image, repo, layout):
     assert [e["action"] for e in log()] == ["DescribeImages"] * 2
 
 
+@pytest.fixture
+def stays(image, act, layout, repo):
+    """The repository is in the east already, with a layer of the next image."""
+    assert act("copy", from_=f"{HOST[WEST]}/{repo}:v1", to_regions=EAST).result == "changed"
+    layout.tag("v2", layout.image([400_000, 5000, 6000], 1))
+    control("POST", "/reset", {})
+
+
+def test_requests_of_a_copy(act, stays, repo):
+    """One question about all layers, then two requests for each that is missing; no HEAD of a blob, no ping."""
+    done = act("copy", from_="oci:layout:v2", to=[f"{HOST[EAST]}/{repo}"])
+    assert done.result == "changed", done.last
+    actions = [entry["action"] for entry in log()]
+    assert actions.count("BatchCheckLayerAvailability") == 1 and "HeadBlob" not in actions
+    assert actions.count("StartUpload") == actions.count("PutUpload") == 3
+    assert actions.count("PutManifest") == 1 and len(actions) == done.copies()[0]["requests"] + 1  # and the token
+    assert done.copies()[0]["skipped-bytes"] == 400_000
+
+
+def test_sync_of_a_registry_by_date(act, repo, layout):
+    ecr = boto3.client("ecr", region_name=WEST)
+    for part in ("one", "two", "other"):
+        ecr.create_repository(repositoryName=f"{repo}/{part}")
+    for i, name in enumerate(("b", "c", "a")):  # the last one pushed is not the last by name
+        layout.tag(name, layout.image([100 + i], repo))
+        act("copy", from_=f"oci:layout:{name}", to=[f"{HOST[WEST]}/{repo}/{part}" for part in ("one", "two", "other")])
+    options = {"from_": HOST[WEST], "repositories": [f"{repo}/t*", f"{repo}/o?her", f"{repo}/[no]ne"], "to_regions": EAST}
+    done = act("sync", **options, newest=1)
+    assert done.outputs["summary"] == {"repositories": 3, "tags": 3, "unchanged": 0, "copied": 3, "deleted": 0}
+    for image in done.outputs["images"]:
+        part, _, tag = image["source"].partition(f"{repo}/")[2].partition(":")
+        found = ecr.describe_images(repositoryName=f"{repo}/{part}")["imageDetails"]
+        dates = {name: one["imagePushedAt"] for one in found for name in one["imageTags"]}
+        assert dates[tag] == max(dates.values())
+    assert act("sync", **options, pushed_within="1h").outputs["summary"]["copied"] == 6
+    control("POST", "/reset", {})
+    assert act("sync", **options, pushed_within="1h").result == "unchanged"
+    assert {entry["action"] for entry in log()} == {"DescribeRepositories", "DescribeImages"}
+
+
 EXPIRED = b"Your authorization token has expired. Reauthenticate and try again."
 
 
