@@ -22,7 +22,7 @@ function(mrp_plugin name)
     target_link_libraries(plugin_${name} PRIVATE mrpipe-net)
   endif()
   set_target_properties(plugin_${name} PROPERTIES
-    PREFIX "" INSTALL_RPATH "$ORIGIN/../.." OUTPUT_NAME "${name}" LIBRARY_OUTPUT_DIRECTORY "${MRP_PLUGIN_BUILD_DIR}")
+    PREFIX "" INSTALL_RPATH "$ORIGIN/../lib;$ORIGIN/../.." BUILD_WITH_INSTALL_RPATH ON OUTPUT_NAME "${name}" LIBRARY_OUTPUT_DIRECTORY "${MRP_PLUGIN_BUILD_DIR}")
   install(TARGETS plugin_${name} DESTINATION "${CMAKE_INSTALL_LIBDIR}/mrpipe/plugins")
 endfunction()
 
