@@ -17,11 +17,13 @@ from gitserver import GitServer  # noqa: E402  (needs the path above)
 ACT = os.environ["MRPIPE_ACT"]
 PLUGIN = os.path.join(os.environ["MRPIPE_PLUGINS"], "codecommit.so")
 RSS_LIMIT_KIB = 24 * 1024
+BIG = bool(os.environ.get("MRPIPE_TEST_BIG"))
 SANITIZED = os.environ.get("MRPIPE_SANITIZE") == "1"
 
 
 if SANITIZED:
-    # What libgit2 1.5 loses, in ssh connections and in matching names of settings; whole stacks, so that the frame is seen.
+    # What libgit2 1.5 loses, in ssh connections, in matching names of settings and where a history breaks off; whole stacks, so that
+    # the frame is seen.
     KNOWN = HERE / "leaks.txt"
     os.environ["ASAN_OPTIONS"] = "fast_unwind_on_malloc=0"
     os.environ["LSAN_OPTIONS"] = f"suppressions={KNOWN}:print_suppressions=0"
@@ -88,8 +90,8 @@ class Outcome:
         return [f["text"] for f in self.frames if f["type"] == "change"]
 
 
-def act(workdir, options, action="mirror", mode="run", regions=(), env=None):
-    done = subprocess.run([ACT, PLUGIN, action, mode, json.dumps(options), str(workdir), *regions],
+def act(workdir, options, action="mirror", mode="run", regions=(), env=None, through=()):
+    done = subprocess.run([*through, ACT, PLUGIN, action, mode, json.dumps(options), str(workdir), *regions],
                           capture_output=True, timeout=300, env=dict(os.environ, **(env or {})))
     out = Outcome(done)
     assert done.returncode in (0, 1), f"{done.returncode}: {out.text}{out.stderr}"
@@ -104,10 +106,10 @@ class Bench:
         self.src, self.dst = bare(pathlib.Path(server.root, "src.git")), bare(pathlib.Path(server.root, "dst.git"))
         self.options = {"from": f"{server.url}/src.git", "to": f"{server.url}/dst.git"}
 
-    def run(self, action="mirror", mode="run", env=None, **options):
+    def run(self, action="mirror", mode="run", env=None, through=(), **options):
         self.server.forget()
         merged = {**self.options, **{k.rstrip("_").replace("_", "-"): v for k, v in options.items()}}
-        return act(self.tmp, merged, action, mode, env=env)
+        return act(self.tmp, merged, action, mode, env=env, through=through)
 
     def good(self, **options):
         out = self.run(**options)

@@ -250,10 +250,25 @@ def test_every_request_has_a_fresh_password(tmp_path):
             while int(time.time()) == now:
                 time.sleep(0.01)
 
-        server.faults.append(lambda r: next_second(r) if r.service == "git-receive-pack" else None)
+        used = set()
+
+        def once(request):
+            """A password that came before has expired."""
+            if request.service != "git-receive-pack":
+                return False
+            next_second(request)
+            password = request.headers.get("Authorization")
+            if password in used:
+                request.handler.answer(403, b"expired")
+                return True
+            used.add(password)
+            return False
+
+        server.faults.append(once)
         env = {"MRPIPE_ENDPOINTS": f"git-codecommit.us-east-1.amazonaws.com={server.url}"}
         out = act(tmp_path, {"from": f"{server.url}/src.git", "to": "codecommit::us-east-1://app", "batch": 2,
                              "default-branch": False}, regions=REGIONS, env=env)
         assert out.status == 0, out.error
         seen = [e["authorization"] for e in server.requests() if e["service"] == "git-receive-pack"]
         assert len(seen) == 3 and len(set(seen)) == 3
+        assert refs(pathlib.Path(server.root) / "v1" / "repos" / "app") == refs(bench.src)

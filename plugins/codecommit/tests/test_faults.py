@@ -24,6 +24,7 @@ def test_hook_refuses_one_ref(bench, atomic):
     assert out.status == 1 and out.code == "conflict"
     names = git("for-each-ref", "--format=%(refname)", cwd=bench.dst).decode().split()
     assert names == ([] if atomic else ["refs/heads/dev", "refs/heads/main"])
+    git("fsck", "--full", "--no-dangling", cwd=bench.dst)
     refused = {r["ref"]: r["reason"] for r in out.events()[0]["refused"]}
     assert "hook declined" in refused["refs/tags/locked"]
     assert "refs/tags/locked" in out.error or atomic
@@ -98,6 +99,29 @@ def test_refusals_name_the_reason(bench, status, code):
     out = bench.run(env={"HOME": str(bench.tmp), "GIT_CONFIG_NOSYSTEM": "1"})
     assert out.status == 1 and str(status) in out.error and "no such luck" in out.error
     assert out.code == code
+    assert refs(bench.dst) == b"" and not bench.sent("git-upload-pack")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("service", ["git-upload-pack", "git-receive-pack"])
+def test_refusals_after_the_lists(bench, status, service):
+    """The lists were given; fetching or pushing is not allowed."""
+    import_history(bench.src, {"main": 3})
+    bench.good()
+    before = refs(bench.dst)
+    import_history(bench.src, {"main": 2})
+
+    def refuse(request):
+        if request.service == service and request.method == "POST":
+            request.handler.answer(status, b"no such luck")
+            return True
+        return False
+
+    bench.server.faults.append(refuse)
+    out = bench.run(env={"HOME": str(bench.tmp), "GIT_CONFIG_NOSYSTEM": "1"})
+    assert out.status == 1 and out.code == "auth" and "no such luck" in out.error
+    assert refs(bench.dst) == before
+    git("fsck", "--full", "--no-dangling", cwd=bench.dst)
 
 
 def banded_to_plain(body):

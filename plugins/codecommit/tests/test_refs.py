@@ -124,6 +124,7 @@ def test_shallow_source_is_refused(bench):
     assert out.status == 1 and "shallow" in out.error and "unshallow" in out.hint
     out = bench.run(from_=str(shallow))
     assert out.status == 1 and "shallow" in out.error
+    assert refs(bench.dst) == b"" and not bench.sent("git-receive-pack")
 
 
 def test_sha256_source_is_refused(bench):
@@ -134,3 +135,8 @@ def test_sha256_source_is_refused(bench):
     assert out.status == 1 and "SHA-256" in out.error
     out = bench.run(from_=str(other))
     assert out.status == 1 and "SHA-256" in out.error
+    import_history(bench.src, {"main": 1})
+    for to in (f"{bench.server.url}/sha256.git", str(other)):
+        out = bench.run(to=to)
+        assert out.status == 1 and "SHA-256" in out.error
+    assert refs(bench.dst) == b"" and not bench.sent("git-receive-pack")
