@@ -41,7 +41,7 @@ static const char *const transports[] = {"curl", "libgit2", NULL};
                  "standard input, or its JSON text"},                                              \
         {.name = "jobs",                                                                           \
          MRP_INT(struct mrp_mirror_options, jobs),                                                 \
-         .fallback = "8",                                                                          \
+         .fallback = "16",                                                                         \
          .min = 1,                                                                                 \
          .max = 64,                                                                                \
          .help = "repositories at once"},                                                          \

@@ -87,13 +87,13 @@ int mrp_pull_body_rewind(void *arg)
     return 0;
 }
 
-static int deflate_all(struct mrp_buf *out, struct mrp_pull_body *b, z_stream *z)
+static int
+deflate_all(struct mrp_buf *out, struct mrp_pull_body *b, z_stream *z, char piece[static PIECE])
 {
-    char piece[PIECE];
     int flush = Z_NO_FLUSH;
     for (int rc = Z_OK; rc != Z_STREAM_END;) {
         if (z->avail_in == 0 && flush == Z_NO_FLUSH) {
-            long n = mrp_pull_body_read(b, piece, sizeof piece);
+            long n = mrp_pull_body_read(b, piece, PIECE);
             z->next_in = (Bytef *)piece;
             z->avail_in = (uInt)n;
             flush = n ? Z_NO_FLUSH : Z_FINISH;
@@ -114,12 +114,13 @@ static int deflate_all(struct mrp_buf *out, struct mrp_pull_body *b, z_stream *z
 int mrp_pull_body_gzip(struct mrp_buf *out, struct mrp_pull_body *b, struct mrp_error *err)
 {
     enum { GZIP_WINDOW = 15 + 16, MEMORY = 8 };
+    char piece[PIECE];
     z_stream z = {0};
     mrp_pull_body_rewind(b);
     int rc = deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, MEMORY,
                           Z_DEFAULT_STRATEGY);
     if (!rc)
-        rc = deflate_all(out, b, &z);
+        rc = deflate_all(out, b, &z, piece);
     deflateEnd(&z);
     mrp_pull_body_rewind(b);
     return rc ? mrp_fail(err, MRP_E_NOMEM, "compress a request") : MRP_OK;
