@@ -176,6 +176,9 @@ bool registry_may_retry(int rc, const struct mrp_error *err)
     if (!strcmp(err->api, "BLOB_UPLOAD_UNKNOWN") || !strcmp(err->api, "BLOB_UPLOAD_INVALID") ||
         !strcmp(err->api, "DIGEST_INVALID"))
         return true;
+    /* An ECR token that got too old: it was forgotten, the next session has a new one. */
+    if (err->upstream == 403 && strstr(err->msg, "expired"))
+        return true;
     return err->upstream == 401 || err->upstream == 408 || err->upstream == 416 ||
            err->upstream == 429 || err->upstream >= 500;
 }

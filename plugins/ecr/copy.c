@@ -22,12 +22,18 @@ static const char *dest_ref(const struct job *job, size_t i)
     return job->dests[i].tag ? job->dests[i].tag : job->digest;
 }
 
+/* The cause comes last, so it is the names of the image that give way when all is too long. */
 static int wrap(const struct job *job, size_t dest, struct mrp_error *err)
 {
+    enum { SEPARATOR = 8 };
     const struct route *route = job->route;
     mrp_auto(mrp_free_str) char *from = end_ref(&route->src, job->ref);
     mrp_auto(mrp_free_str) char *to = end_ref(&route->dst[dest], dest_ref(job, dest));
-    return mrp_wrap(err, "copy %s to %s", from ? from : "", to ? to : "");
+    size_t used = strlen(err->msg) + SEPARATOR;
+    int room = used < sizeof err->msg ? (int)(sizeof err->msg - used) : 0;
+    mrp_auto(mrp_free_str) char *text = mrp_strf("copy %s to %s", from ? from : "", to ? to : "");
+    bool whole = text && strlen(text) <= (size_t)room;
+    return mrp_wrap(err, "%.*s%s", room, text ? text : "", whole ? "" : "...");
 }
 
 static int ask_dest(void *arg, struct mrp_error *err)

@@ -119,9 +119,8 @@ int ecr_images(struct repo *repo,
     if (!in || mrp_json_puti(in, "maxResults", 1000))
         return nomem(err);
     struct image_walk walk = {each, arg};
-    int rc = mrp_aws_pages(repo->host->hub->aws, "ecr", repo->host->aws.region, "DescribeImages",
-                           in, image_page, &walk, err);
-    return rc == MRP_E_NOTFOUND ? 0 : rc;
+    return mrp_aws_pages(repo->host->hub->aws, "ecr", repo->host->aws.region, "DescribeImages", in,
+                         image_page, &walk, err);
 }
 
 struct name_walk {

@@ -95,8 +95,10 @@ static void settle(struct work *w, struct target *targets, const size_t *dests, 
         uint64_t bit = (uint64_t)1 << dests[i];
         if (targets[i].rc) {
             char name[300];
-            mrp_wrap(&targets[i].err, "blob %s to %s", w->blob->digest,
-                     end_show(name, sizeof name, targets[i].end));
+            /* What a registry was asked names the blob and the place already. */
+            if (!strstr(targets[i].err.msg, w->blob->digest))
+                mrp_wrap(&targets[i].err, "blob %s to %s", w->blob->digest,
+                         end_show(name, sizeof name, targets[i].end));
             job_drop(w->job, dests[i], &targets[i].err);
             continue;
         }
@@ -214,11 +216,12 @@ static int await(struct mrp_group *group,
                  struct job *job,
                  const struct desc *blob,
                  struct item *item,
-                 uint64_t mask,
+                 uint64_t need,
                  struct mrp_error *err)
 {
     for (;;) {
-        uint64_t need = mask & ~item->present & job_mask(job);
+        skip(job, blob, need & item->present & job_mask(job));
+        need &= ~item->present & job_mask(job);
         uint64_t mine = claim(job, blob->digest, need & ~item->busy);
         int rc = mine ? start(group, job, blob, item, mine, err) : 0;
         need &= ~mine;
@@ -315,6 +318,18 @@ check_all(struct job *job, const struct manifest *m, uint64_t mask, struct mrp_e
     return mrp_group_finish(&group, rc, err);
 }
 
+/* A blob that another task was bringing when this one came to it. */
+struct waiting {
+    const struct desc *blob;
+    struct item *item;
+    uint64_t mask;
+};
+
+static void free_waiting(struct waiting **list)
+{
+    free(*list);
+}
+
 static int copy_sorted(struct mrp_group *group,
                        struct job *job,
                        const struct desc **order,
@@ -323,7 +338,10 @@ static int copy_sorted(struct mrp_group *group,
                        struct mrp_error *err)
 {
     struct route *route = job->route;
-    size_t waiting = 0;
+    mrp_auto(free_waiting) struct waiting *waiting = calloc(count + 1, sizeof *waiting);
+    size_t n = 0;
+    if (!waiting)
+        return mrp_fail(err, MRP_E_NOMEM, "copy");
     for (size_t i = 0; i < count; i++) {
         struct item *item = table_at(&route->blobs, order[i]->digest);
         if (!item)
@@ -337,13 +355,12 @@ static int copy_sorted(struct mrp_group *group,
             if (rc)
                 return rc;
         }
-        if (need & ~item->present)
-            order[waiting++] = order[i];
+        if (need & ~mine)
+            waiting[n++] = (struct waiting){order[i], item, need & ~mine};
     }
-    for (size_t i = 0; i < waiting; i++) {
-        struct item *item = table_at(&route->blobs, order[i]->digest);
-        int rc = item ? await(group, job, order[i], item, mask, err)
-                      : mrp_fail(err, MRP_E_NOMEM, "copy");
+    for (size_t i = 0; i < n; i++) {
+        const struct waiting *w = &waiting[i];
+        int rc = await(group, job, w->blob, w->item, w->mask, err);
         if (rc)
             return rc;
     }

@@ -19,6 +19,15 @@ char *referrers_tag(const char *digest, const char *suffix)
     return tag;
 }
 
+bool referrers_is_list(const char *tag)
+{
+    mrp_auto(mrp_free_str) char *digest = mrp_strdup(tag);
+    char *dash = digest ? strchr(digest, '-') : NULL;
+    if (dash)
+        *dash = ':';
+    return dash && digest_valid(digest);
+}
+
 static int by_text(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);

@@ -6,6 +6,8 @@
 
 /** "sha256:HEX" -> "sha256-HEX" + suffix; owned. */
 char *referrers_tag(const char *digest, const char *suffix);
+/** True for "sha256-HEX": a list that belongs to an image, not a tag of its own. */
+bool referrers_is_list(const char *tag);
 /** The list that an end keeps: its API's, or the fallback tag's. NULL in *out: none. */
 int referrers_list(struct manifest **out,
                    struct end *end,

@@ -40,8 +40,7 @@ int registry_delete(struct repo *repo, const char *ref, struct mrp_error *err) M
 /** Take tags away, NULL-terminated. Registries that delete only by digest lose the images too: that
  * is refused, before anything is deleted, if a tag that stays names one of them or has it in its
  * index. */
-int registry_untag_all(struct repo *repo, char *const *tags, struct mrp_error *err) MRP_NODISCARD;
-int registry_untag(struct repo *repo, const char *tag, struct mrp_error *err) MRP_NODISCARD;
+int registry_untag(struct repo *repo, char *const *tags, struct mrp_error *err) MRP_NODISCARD;
 
 int registry_has_blob(bool *out,
                       struct repo *repo,

@@ -1,5 +1,6 @@
 /* Lists repositories and tags of both sides and makes jobs of the differences. */
 #include "sync.h"
+#include "referrers.h"
 
 #include <mrpipe/auto.h>
 #include <mrpipe/text.h>
@@ -73,6 +74,8 @@ static int list_end(struct listing *l, struct end *end, bool may_lack, struct mr
     int rc;
     if (end->repo && end->repo->host->ecr) {
         rc = ecr_images(end->repo, add_image, l, err);
+        if (rc == MRP_E_NOTFOUND && may_lack)
+            rc = 0;
         l->complete = true;
     } else if (end->repo) {
         rc = registry_tags(end->repo, add_name, l, err);
@@ -103,6 +106,7 @@ struct pair {
     struct end ends[DESTINATIONS_MAX];
     struct listing there[DESTINATIONS_MAX];
     struct listing here;
+    char **extra[DESTINATIONS_MAX]; /* tags that are to be removed there */
     size_t count;
     struct route *route;
     struct pair *next;
@@ -214,7 +218,8 @@ static int find_extra(char ***out, struct pair *p, size_t dest, struct mrp_error
             return nomem(err);
     int rc = selection_apply(meant.tags, &meant.count, &how, err);
     for (size_t i = 0; !rc && i < meant.count; i++)
-        if (!find(&p->here, meant.tags[i].name) && mrp_strv_add(out, meant.tags[i].name))
+        if (!find(&p->here, meant.tags[i].name) && !referrers_is_list(meant.tags[i].name) &&
+            mrp_strv_add(out, meant.tags[i].name))
             rc = nomem(err);
     return rc;
 }
@@ -253,24 +258,29 @@ static int delete_tags(struct end *end, char **tags, struct mrp_error *err)
     if (!end->repo)
         return mrp_fail(err, MRP_E_CONFIG, "%s: tags of a layout are not removed",
                         end->layout->shown);
-    for (size_t i = 0; i < n; i++) {
-        int rc = registry_untag(end->repo, tags[i], err);
-        if (rc)
-            return rc;
+    return registry_untag(end->repo, tags, err);
+}
+
+/* All that would be removed is found and judged before anything is. */
+static int plan_removal(struct pair *p, struct mrp_error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && i < p->count; i++) {
+        rc = find_extra(&p->extra[i], p, i, err);
+        size_t n = mrp_strv_len(p->extra[i]);
+        if (!rc && n)
+            rc = guard(p->sync, p, i, n, err);
     }
-    return 0;
+    return rc;
 }
 
 static int remove_extra(struct pair *p, size_t dest, struct mrp_error *err)
 {
     struct sync *s = p->sync;
-    mrp_auto(mrp_free_strv) char **extra = NULL;
-    int rc = find_extra(&extra, p, dest, err);
+    char **extra = p->extra[dest];
     size_t n = mrp_strv_len(extra);
-    if (rc || !n)
-        return rc;
-    if ((rc = guard(s, p, dest, n, err)))
-        return rc;
+    if (!n)
+        return 0;
     char name[300];
     end_show(name, sizeof name, &p->ends[dest]);
     s->changed = true;
@@ -396,6 +406,8 @@ static int carry_out(struct sync *s, struct pair *pairs, struct mrp_error *err)
     }
     s->changed = s->changed || s->copied;
     for (struct pair *p = pairs; s->remove && !rc && p; p = p->next)
+        rc = plan_removal(p, err);
+    for (struct pair *p = pairs; s->remove && !rc && p; p = p->next)
         for (size_t i = 0; !rc && i < p->count; i++)
             rc = remove_extra(p, i, err);
     return rc;
@@ -406,8 +418,10 @@ static void free_pairs(struct pair *list)
     while (list) {
         struct pair *next = list->next;
         listing_done(&list->here);
-        for (size_t i = 0; i < list->count; i++)
+        for (size_t i = 0; i < list->count; i++) {
             listing_done(&list->there[i]);
+            mrp_free_strv(&list->extra[i]);
+        }
         free(list);
         list = next;
     }

@@ -152,7 +152,7 @@ static int untag(struct census *c, struct mrp_error *err)
     return able ? rc : untag_by_image(c, err);
 }
 
-int registry_untag_all(struct repo *repo, char *const *tags, struct mrp_error *err)
+int registry_untag(struct repo *repo, char *const *tags, struct mrp_error *err)
 {
     struct census c = {.repo = repo};
     int rc = 0;
@@ -166,10 +166,4 @@ int registry_untag_all(struct repo *repo, char *const *tags, struct mrp_error *e
     mrp_free_strv(&c.all);
     table_done(&c.images);
     return rc;
-}
-
-int registry_untag(struct repo *repo, const char *tag, struct mrp_error *err)
-{
-    char *const tags[] = {(char *)(uintptr_t)tag, NULL};
-    return registry_untag_all(repo, tags, err);
 }

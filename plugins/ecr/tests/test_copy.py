@@ -295,9 +295,11 @@ def test_numbers_are_those_of_the_registries(act, registries, layout, repo, prox
     listed = a.count("GET", f"/{repo}/tags/list", before[0])
     assert sum(copy["requests"] for copy in report(done)) == counted - listed
     assert [copy["retries"] for copy in report(done)] == [1, 0, 0, 0]
-    for i in (0, 1):  # of both destinations
+    for i in (0, 1):  # of both destinations: each byte is either moved or skipped
         moved = [image["copies"][i]["bytes"] for image in done.outputs["images"]]
+        skipped = [image["copies"][i]["skipped-bytes"] for image in done.outputs["images"]]
         assert sum(moved) == sum((sizes["v1"] | sizes["v2"]).values())
+        assert [m + s for m, s in zip(moved, skipped)] == [sum(sizes[tag].values()) for tag in ("v1", "v2")]
     again = act("copy", from_=[f"{a.host}/{repo}:v1", f"{a.host}/{repo}:v2"], to=[f"{front.host}/{repo}"])
     assert [(copy["bytes"], copy["requests"], copy["retries"]) for copy in report(again)] == [(0, 2, 0)] * 2
 
@@ -383,6 +385,23 @@ def test_extra_tags_of_images_that_are_needed(act, registries, layout, repo):
     assert done.outputs["summary"]["deleted"] == 1, done.last
     assert not b.exists(repo, "free")
     assert act("verify", from_=keep, to=[f"{b.host}/{repo}"]).outputs["equal"]
+
+
+def test_nothing_is_removed_before_all_guards_agree(act, registries, layout, repo):
+    a, b, _ = registries
+    names = [f"t{i}" for i in range(12)]
+    for name in names:
+        layout.tag(name, layout.image([50], name))
+    images = [f"oci:layout:{name}" for name in names]
+    for part, kept in (("one", 11), ("two", 1)):
+        act("copy", from_=images[:kept], to=[f"{a.host}/{repo}/{part}"])
+        act("copy", from_=images, to=[f"{b.host}/{repo}/{part}"])
+    options = {"from_": a.host, "repositories": [f"{repo}/*"], "to": [f"{b.host}/"], "delete": "extra"}
+    refused = act("sync", **options)
+    assert refused.code == "conflict" and f"{repo}/two" in refused.error and "11 of 12" in refused.error
+    assert not any(method == "DELETE" and repo in path for method, path, _ in b.requests())
+    forced = act("sync", **options, force=True)
+    assert forced.outputs["summary"]["deleted"] == 12, forced.last
 
 
 def test_push_dates_of_a_registry_that_has_none(act, registries, layout, repo):

@@ -140,6 +140,7 @@ EXPIRED = b"Your authorization token has expired. Reauthenticate and try again."
 
 
 @pytest.mark.parametrize("method, path", [("HEAD", "/manifests/"), ("GET", "/manifests/"), ("POST", "/uploads/"),
+                                          ("PUT", "/blobs/uploads/.*{small}"), ("PUT", "/blobs/uploads/.*{large}"),
                                           ("PUT", "/manifests/"), ("GET", "/blobs/sha256:{large}"),
                                           ("GET", "/blobs/sha256:{small}")])
 def test_expired_token_in_the_middle(act, layout, repo, method, path):
@@ -262,6 +263,25 @@ def test_sync_deletes_behind_a_guard(act, image, repo, layout):
     forced = act("sync", from_=f"{HOST[WEST]}/{repo}", to_regions=EAST, delete="extra", force=True)
     assert forced.outputs["summary"]["deleted"] == 1
     assert act("sync", from_=f"{HOST[WEST]}/{repo}", to_regions=EAST, delete="extra").result == "unchanged"
+
+
+def test_causes_fit_into_messages(act, layout):
+    """The longest part of a message is names; what went wrong must be read all the same."""
+    long = "team-of-the-mysfits/services/" + "core-service-of-the-application-" * 3
+    repo = long + "end"
+    layout.tag("v1", layout.image([700_000], repo))
+    assert act("copy", from_="oci:layout:v1", to=[f"{HOST[WEST]}/{repo}"]).result == "changed"
+    for action in ("PutUpload", "PutManifest"):
+        control("POST", "/faults", {"service": "registry", "action": action, "effect": "status", "status": 400})
+        done = act("copy", from_=f"{HOST[WEST]}/{repo}:v1", to_regions=EAST)
+        assert ": HTTP 400: " in done.error, done.error
+        assert done.error.startswith(f"copy {HOST[WEST]}") and f"{HOST[EAST]}/{repo}" in done.error
+        control("POST", "/reset", {})
+
+
+def test_source_repository_that_is_not_there(act, repo):
+    done = act("sync", from_=f"{HOST[WEST]}/{repo}", to_regions=EAST)
+    assert done.code == "not-found" and f"{HOST[WEST]}/{repo}" in done.error
 
 
 @pytest.mark.parametrize("fault", [

@@ -143,7 +143,7 @@ def test_upload_to_another_host_gets_no_authorization(act, pair, registries):
         other.stop()
 
 
-@pytest.mark.parametrize("path", ["/manifests/"])
+@pytest.mark.parametrize("path", [UPLOAD, "/manifests/"])
 def test_wrong_digest_at_the_destination(pair, path):
     """The registry says that it has stored something else."""
     other = "sha256:" + "1" * 64

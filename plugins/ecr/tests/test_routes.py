@@ -176,6 +176,10 @@ def test_referrers_of_an_api_in_pages(act, registries, layout, repo, proxy):
         assert b.digest(repo, note["digest"]) == c.digest(repo, note["digest"]) == note["digest"]
     assert not able.count("PUT", "/manifests/sha256-") and not able.count("GET", "/manifests/sha256-")
     assert act("verify", from_=f"{source.host}/{repo}:v1", to=[f"{b.host}/{repo}", "oci:out:v1"]).outputs["equal"]
+    # The list is no tag too many.
+    extra = act("sync", from_=f"{source.host}/{repo}", to=[f"{b.host}/{repo}"], tags=["v1", "sha256-*"], delete="extra",
+                force=True)
+    assert extra.result == "unchanged", extra.changes
 
 
 def test_a_list_of_referrers_is_added_to(act, registries, layout, repo, proxy):
