@@ -187,7 +187,6 @@ static int put_tags(struct job *job, uint64_t mask, struct mrp_error *err)
 {
     struct manifest *m = NULL;
     int rc = tree_manifest(&m, job, job->digest, err);
-    struct hub *hub = job->route->copier->hub;
     for (size_t i = 0; !rc && i < job->route->count; i++) {
         uint64_t bit = (uint64_t)1 << i;
         if (!(mask & bit & job_mask(job)))
@@ -200,7 +199,6 @@ static int put_tags(struct job *job, uint64_t mask, struct mrp_error *err)
         mask &= ~same;
         rc = tree_put(job, m, dest_ref(job, i), true, same, err);
     }
-    hub_progress(hub, 0, 0);
     return rc;
 }
 
@@ -271,6 +269,7 @@ static int copy_job(void *arg, struct mrp_error *err)
         explain_conflicts(job);
     }
     finish(job, rc, err);
+    meter_end(&job->meter, c->hub, job_mask(job) ? job->digest : NULL);
     return is_fatal(rc) ? rc : 0;
 }
 

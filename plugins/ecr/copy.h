@@ -59,6 +59,7 @@ struct job {
     struct job_dest *dests;   /* route->count of them */
     uint64_t failed;          /* destinations that are given up */
     struct tally tally;       /* of the source */
+    struct meter meter;
 };
 
 struct copier {

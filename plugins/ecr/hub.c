@@ -163,10 +163,3 @@ int hub_repo(struct repo **out,
     *out = r;
     return 0;
 }
-
-void hub_progress(struct hub *hub, uint64_t bytes, uint64_t blobs)
-{
-    hub->progress.done_bytes += bytes;
-    hub->progress.done_items += blobs;
-    mrp_progress(hub->stage, &hub->progress);
-}

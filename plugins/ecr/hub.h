@@ -4,6 +4,7 @@
 
 #include "challenge.h"
 #include "gate.h"
+#include "meter.h"
 #include "ref.h"
 
 #include <mrpipe/aws.h>
@@ -19,6 +20,7 @@ struct tally {
     uint64_t skipped;
     unsigned requests;
     unsigned retries;
+    struct meter *meter; /* of the image; NULL: none */
 };
 
 /** Kinds of requests that are paced apart. */
@@ -85,6 +87,9 @@ struct hub {
     struct gate small; /* blobs in flight */
     struct gate big;   /* of them with a ring of their own, by weight */
     struct mrp_progress progress;
+    const struct meter *shown; /* the image that `what` is about */
+    int64_t shown_ms;          /* when it was written */
+    char what[400];
 };
 
 struct hub_options {
@@ -145,9 +150,6 @@ struct call {
     struct mrp_http_call *
         *handle; /* where the running call is kept, for mrp_http_resume; or NULL */
 };
-/** Tell the runner how far the run is; deltas may be 0. */
-void hub_progress(struct hub *hub, uint64_t bytes, uint64_t blobs);
-
 int host_do(struct mrp_http_response *resp,
             struct host *host,
             const struct call *call,

@@ -149,7 +149,7 @@ static int move_task(void *arg, struct mrp_error *err)
                        err);
     if (!rc) {
         settle(w, targets, dests, count);
-        hub_progress(hub, 0, 1);
+        meter_move(w->job->dests[0].tally.meter, hub, 0, 1);
     }
     free(targets);
     w->item->busy &= ~w->mask;
@@ -170,8 +170,7 @@ static int start(struct mrp_group *group,
 {
     struct hub *hub = job->route->copier->hub;
     item->busy |= mask;
-    hub->progress.total_bytes += (uint64_t)blob->size * (unsigned)__builtin_popcountll(mask);
-    hub->progress.total_items++;
+    meter_expect(job->dests[0].tally.meter, hub, blob->size * __builtin_popcountll(mask), 1);
     struct work *w = malloc(sizeof *w);
     int rc = w ? gate_enter(&hub->small, 1, hub->http, err)
                : mrp_fail(err, MRP_E_NOMEM, "blob %s", blob->digest);

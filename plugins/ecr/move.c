@@ -61,6 +61,9 @@ static int outcome(struct target *t, int rc, struct mrp_error *err)
         return 0;
     }
     t->err = *err;
+    if (t->tally)
+        meter_move(t->tally->meter, m->hub, -(int64_t)t->sent, 0);
+    t->sent = 0;
     if (rc == MRP_E_CANCELLED || rc == MRP_E_NOMEM || rc == MRP_E_BUG)
         return rc;
     t->denied = t->denied || !strcmp(err->api, "DIGEST_INVALID");
@@ -89,13 +92,22 @@ static int open_one(void *arg, struct mrp_error *err)
         return outcome(t, rc, err);
     if (t->upload.present) {
         t->present = true;
-        t->move->hub->progress.total_bytes -= (uint64_t)blob->size;
-        if (t->tally)
+        if (t->tally) {
+            meter_expect(t->tally->meter, t->move->hub, -blob->size, 0);
             t->tally->skipped += (uint64_t)blob->size;
+        }
         return outcome(t, 0, err);
     }
     t->rc = 0;
     return 0;
+}
+
+/* Shown as done at once; taken back if it has to be sent again. */
+static void sent(struct target *t, uint64_t bytes)
+{
+    t->sent += bytes;
+    if (t->tally)
+        meter_move(t->tally->meter, t->move->hub, (int64_t)bytes, 0);
 }
 
 static long give(void *arg, char *buf, size_t len)
@@ -103,7 +115,7 @@ static long give(void *arg, char *buf, size_t len)
     struct target *t = arg;
     long n = ring_get(&t->reader, buf, len);
     if (n > 0)
-        hub_progress(t->move->hub, (uint64_t)n, 0);
+        sent(t, (uint64_t)n);
     return n;
 }
 
@@ -124,7 +136,7 @@ static int write_file(struct target *t, int fd, const char *path, struct mrp_err
         mrp_sha256_add(hash, buf, (size_t)n);
         if (mrp_write_all(fd, buf, (size_t)n))
             return mrp_fail_errno(err, "write %s", path);
-        hub_progress(t->move->hub, (uint64_t)n, 0);
+        sent(t, (uint64_t)n);
     }
     char got[DIGEST_SIZE] = "sha256:";
     mrp_sha256_end_hex(hash, got + 7);

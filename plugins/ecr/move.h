@@ -18,6 +18,7 @@ struct target {
     bool denied; /* the digest was refused once */
     struct upload upload;
     struct reader reader;
+    uint64_t sent; /* in this attempt */
     struct move *move;
 };
 

@@ -35,6 +35,7 @@ static void free_job(struct job *job)
         free(job->dests[i].region);
     }
     free(job->dests);
+    free(job->meter.name);
     free(job->name);
     free(job->ref);
     free(job);
@@ -183,10 +184,12 @@ int copier_add(struct job **out,
     job->name = mrp_strdup(name ? name : "");
     job->ref = mrp_strdup(ref);
     job->dests = calloc(route->count, sizeof *job->dests);
-    bool ok = job->name && job->ref && job->dests;
+    job->meter.name = end_ref(&route->src, ref);
+    bool ok = job->name && job->ref && job->dests && job->meter.name;
     for (size_t i = 0; ok && i < route->count; i++) {
         const struct repo *repo = route->dst[i].repo;
         job->dests[i].tag = mrp_strdup(tags[i]);
+        job->dests[i].tally.meter = &job->meter;
         job->dests[i].region = mrp_strdup(repo && repo->host->ecr ? repo->host->aws.region : "");
         ok = (job->dests[i].tag || !tags[i]) && job->dests[i].region;
     }

@@ -87,6 +87,8 @@ static int open_side(struct job *side, const struct job *job, struct mrp_error *
     *side = *job;
     side->tally = (struct tally){0};
     side->dests = calloc(job->route->count, sizeof *side->dests);
+    for (size_t i = 0; side->dests && i < job->route->count; i++)
+        side->dests[i].tally.meter = job->dests[i].tally.meter;
     return side->dests ? 0 : mrp_fail(err, MRP_E_NOMEM, "referrers");
 }
 

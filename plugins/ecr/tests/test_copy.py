@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import subprocess
 import tarfile
 import urllib.request
@@ -302,6 +303,26 @@ def test_numbers_are_those_of_the_registries(act, registries, layout, repo, prox
         assert [m + s for m, s in zip(moved, skipped)] == [sum(sizes[tag].values()) for tag in ("v1", "v2")]
     again = act("copy", from_=[f"{a.host}/{repo}:v1", f"{a.host}/{repo}:v2"], to=[f"{front.host}/{repo}"])
     assert [(copy["bytes"], copy["requests"], copy["retries"]) for copy in report(again)] == [(0, 2, 0)] * 2
+
+
+def test_each_image_is_told(act, registries, layout, repo):
+    """While it is copied: bytes, blobs, rate and the time that is left; at its end an event with the same."""
+    a, b, _ = registries
+    for i in range(3):
+        layout.tag(f"v{i}", layout.image([900_000 + i, 3000], f"{repo}{i}"))
+    act("copy", from_=[f"oci:layout:v{i}" for i in range(3)], to=[f"{a.host}/{repo}"])
+    done = act("copy", from_=[f"{a.host}/{repo}:v{i}" for i in range(3)], to=[f"{b.host}/{repo}"], bandwidth=3_000_000)
+    shown = [frame["what"] for frame in done.frames if frame["type"] == "progress" and "what" in frame]
+    assert any(re.fullmatch(r".*:v\d: .* of 88\d.\d KiB, \d of 3 blobs, .*/s, .* left", text) for text in shown), shown
+    told = {frame["fields"]["image"]: frame["fields"] for frame in done.frames
+            if frame["type"] == "event" and frame["name"] == "image-copied"}
+    for i, image in enumerate(done.outputs["images"]):
+        event = told[f"{a.host}/{repo}:v{i}"]
+        assert event["digest"] == image["digest"] and event["blobs"] == 3
+        assert event["bytes"] == image["copies"][0]["bytes"] and event["bytes-per-second"] > 0
+    # Nothing to move, nothing to tell.
+    again = act("copy", from_=f"{a.host}/{repo}:v0", to=[f"{b.host}/{repo}"])
+    assert not any(frame["type"] == "event" for frame in again.frames)
 
 
 def test_wrong_layout_blob(act, registries, layout, repo):
