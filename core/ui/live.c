@@ -117,27 +117,44 @@ static void add_line(struct mrp_ui *ui,
     mrp_buf_adds(out, mrp_ui_sgr(ui->options.color, MRP_UI_RESET));
 }
 
-static void put_node(struct mrp_ui *ui,
-                     struct mrp_buf *out,
-                     const struct mrp_ui_node *n,
-                     size_t name,
-                     size_t columns,
-                     int64_t now)
+/* What it is at goes behind the amounts; where it does not fit, under them. The number of lines. */
+static size_t put_node(struct mrp_ui *ui,
+                       struct mrp_buf *out,
+                       const struct mrp_ui_node *n,
+                       size_t name,
+                       size_t columns,
+                       size_t room,
+                       int64_t now)
 {
     char took[32];
-    struct mrp_buf text = MRP_BUF_INIT(64 * 1024);
+    struct mrp_buf text = MRP_BUF_INIT(64 * 1024), what = MRP_BUF_INIT(64 * 1024);
     mrp_buf_addc(&text, ' ');
     size_t used = mrp_ui_cut(&text, n->id, name);
     mrp_ui_pad(&text, name - used + 2);
+    size_t indent = name + 3;
     put_bar(&text, ui, n);
     put_amounts(&text, n);
     mrp_buf_addf(&text, "%s", show_seconds(took, sizeof took, now - n->started));
-    if (n->what && *n->what) {
+    if (n->what && *n->what)
+        mrp_ui_clean(&what, n->what);
+    bool fits = mrp_ui_columns(mrp_buf_str(&text), text.len) + 2 +
+                    mrp_ui_columns(mrp_buf_str(&what), what.len) <
+                columns;
+    bool under = what.len > 0 && !fits && n->total_bytes > 0 && room > 1;
+    if (what.len > 0 && !under) {
         mrp_buf_adds(&text, "  ");
-        mrp_ui_clean(&text, n->what);
+        mrp_buf_add(&text, mrp_buf_str(&what), what.len);
     }
     add_line(ui, out, mrp_buf_str(&text), MRP_UI_NORMAL, columns);
+    if (under) {
+        mrp_buf_reset(&text);
+        mrp_ui_pad(&text, indent);
+        mrp_buf_add(&text, mrp_buf_str(&what), what.len);
+        add_line(ui, out, mrp_buf_str(&text), MRP_UI_DIM, columns);
+    }
     mrp_buf_done(&text);
+    mrp_buf_done(&what);
+    return under ? 2 : 1;
 }
 
 static void
@@ -179,8 +196,8 @@ static void put_live(struct mrp_ui *ui, struct mrp_buf *out, struct size at, int
         if (ui->model.nodes[i].state != MRP_UI_RUNNING)
             continue;
         if (shown + 1 < room) {
-            put_node(ui, out, &ui->model.nodes[i], name, at.columns, now);
-            shown++;
+            shown +=
+                put_node(ui, out, &ui->model.nodes[i], name, at.columns, room - 1 - shown, now);
         } else {
             hidden++;
         }

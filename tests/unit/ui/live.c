@@ -200,6 +200,13 @@ static void test_bar(void **state)
                         " a  ~~~~~~~~~~~~~~~~~~~~  25%  1.0 MiB of 4.0 MiB  0 s  core:1.4");
     assert_string_equal(row(&f, 3), " 0 of 2 stages done, 1 running, 0 s");
     assert_string_equal(row(&f, 4), "");
+    /* What does not fit behind the amounts goes under them. */
+    send(&f,
+         "{\"event\":\"progress\",\"stage\":\"a\",\"what\":\"core:1.4: 1.0 MiB of 2.0 MiB, 3 of 5 "
+         "blobs\",\"bytes\":1048576,\"total-bytes\":4194304}");
+    assert_string_equal(row(&f, 2), " a  ~~~~~~~~~~~~~~~~~~~~  25%  1.0 MiB of 4.0 MiB  0 s");
+    assert_string_equal(row(&f, 3), "    core:1.4: 1.0 MiB of 2.0 MiB, 3 of 5 blobs");
+    assert_string_equal(row(&f, 4), " 0 of 2 stages done, 1 running, 0 s");
     send(&f, "{\"event\":\"stage-ended\",\"stage\":\"a\",\"result\":\"changed\"}");
     send(&f, "{\"event\":\"run-ended\",\"result\":\"changed\"}");
     stop(&f);
@@ -269,7 +276,8 @@ static void test_resize(void **state)
     size_t wide = f.ui->live.widths[0];
     assert_true(wide > 60);
     resize(&f, 30, 24);
-    f.screen.row += (int)((wide + 29) / 30 - 1) + 1; /* what a terminal that folds does */
+    for (size_t i = 0; i < f.ui->live.count; i++) /* what a terminal that folds does */
+        f.screen.row += (int)((f.ui->live.widths[i] + 29) / 30 - 1);
     send(&f, "{\"event\":\"log\",\"level\":\"info\",\"text\":\"after\"}");
     for (size_t i = 0; i < f.ui->live.count; i++)
         assert_true(f.ui->live.widths[i] < 30);
