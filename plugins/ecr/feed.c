@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum {
-    IDLE_TRIES = 4, /* without one new byte */
+    IDLE_TRIES = 2, /* without one new byte; the engine has tried each several times */
     FIRST_WAIT_MS = 250,
     FILE_CHUNK = 128 << 10
 };
@@ -119,10 +119,10 @@ get_once(const struct feed *f, struct ring *ring, struct mrp_sha256 *hash, struc
     return 0;
 }
 
-static bool worth_again(int rc, const struct mrp_error *err)
+/* Answers that say "busy" were asked for again by the engine, as often as its table says. */
+static bool worth_again(int rc)
 {
-    return rc == MRP_E_NET || rc == MRP_E_TIMEOUT ||
-           (rc != MRP_E_CANCELLED && (err->upstream == 429 || err->upstream >= 500));
+    return rc == MRP_E_NET || rc == MRP_E_TIMEOUT;
 }
 
 static int check_hash(struct mrp_sha256 *hash, const struct feed *f, struct mrp_error *err)
@@ -149,7 +149,7 @@ static int from_registry(const struct feed *f, struct ring *ring, struct mrp_err
         if (!ring_has_readers(ring))
             return 0;
         idle = ring->head > before ? 0 : idle + 1;
-        if (!worth_again(rc, err) || idle >= IDLE_TRIES)
+        if (!worth_again(rc) || idle >= IDLE_TRIES)
             return rc;
         mrp_log(f->hub->stage, MRP_DEBUG, "%s; going on at byte %" PRIu64, err->msg, ring->head);
         if (f->tally)
