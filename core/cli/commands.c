@@ -16,9 +16,11 @@ const struct mrp_cli_command mrp_cli_commands[MRP_CLI_COMMANDS] = {
         {"validate", "[FILE]", "check a spec without network or credentials",
          "Reports every problem at once, with file, line, column and the nearest right name.", 0, 1,
          mrp_cli_validate},
-    [MRP_CLI_VERIFY] = {"verify", "[FILE]", "compare the regions and write nothing",
-                        "Exit code 0 means that all stages found both sides equal.", 0, 1,
-                        mrp_cli_verify},
+    [MRP_CLI_VERIFY] =
+        {"verify", "[FILE]", "compare the regions and write nothing",
+         "Exit code 0 means that all stages found both sides equal, 1 that something differs or "
+         "failed.",
+         0, 1, mrp_cli_verify},
     [MRP_CLI_DO] =
         {"do", "PLUGIN/ACTION [KEY=VALUE | KEY:=JSON ...]", "run one action without a spec",
          "KEY=VALUE gives text, KEY:=JSON a list, a map or any other JSON value. Values may hold "

@@ -311,6 +311,8 @@ static int finish(struct mrp_session *s)
                   : code         ? "failed"
                   : s->changed   ? "changed"
                                  : "unchanged");
+    if (!code && s->changed && s->options->mode == MRP_MODE_VERIFY)
+        code = MRP_EXIT_FAILED; /* as diff(1) does */
     mrp_json_puti(e, "exit", code);
     mrp_json_puti(e, "ms", mrp_now_ms() - s->journal.began_ms);
     mrp_json_put(e, "artifacts", json_deep_copy(mrp_json_arr(s->artifacts, "added-files")));

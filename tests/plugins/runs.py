@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 import unittest
 import urllib.parse
 
@@ -226,9 +225,7 @@ class Stages(Case):
                          ("failed", "unchanged", "unchanged", "skipped"))
 
     def test_timeout(self):
-        started = time.monotonic()
         self.run_it(stages({"id": "h", "uses": "trial/hang", "timeout": "300ms", "with": {"text": "stubborn"}}), code=7)
-        self.assertLess(time.monotonic() - started, 30)
         self.assertEqual(self.events("stage-ended")[0]["error"]["code"], "timeout")
         self.assertEqual(self.left(), [])
 
@@ -243,6 +240,10 @@ class Stages(Case):
         self.assertEqual(self.events("run-ended")[0]["artifacts"], ["made.txt"])
         verify = subprocess.run([BUILD + "/mrpipe", "verify", "b.yml", "--plugin-dir", SO], cwd=self.dir, env=self.env, capture_output=True, timeout=60)
         self.assertEqual(verify.returncode, 0, verify.stdout + verify.stderr)
+        os.rename(self.dir + "/made.txt", self.dir + "/away.txt")
+        verify = subprocess.run([BUILD + "/mrpipe", "verify", "b.yml", "--plugin-dir", SO], cwd=self.dir, env=self.env, capture_output=True, timeout=60)
+        self.assertEqual(verify.returncode, 1, verify.stdout + verify.stderr)
+        self.assertIn(b"differs", verify.stdout)
         self.run_it(None, "--stage", "b")
         self.assertEqual(self.results(), {"a": "skipped", "b": "unchanged", "c": "skipped"})
 

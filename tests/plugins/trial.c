@@ -88,6 +88,18 @@ note_run(void *options, struct mrp_stage *stage, enum mrp_result *result, struct
     return rc;
 }
 
+/* The sides are equal when the file is there. */
+static int
+note_verify(void *options, struct mrp_stage *stage, enum mrp_result *result, struct mrp_error *err)
+{
+    const struct note *o = options;
+    char *path = NULL;
+    int rc = o->file ? mrp_stage_path(&path, stage, o->file, err) : 0;
+    *result = path && access(path, F_OK) != 0 ? MRP_CHANGED : MRP_UNCHANGED;
+    free(path);
+    return rc;
+}
+
 static int
 crash_run(void *options, struct mrp_stage *stage, enum mrp_result *result, struct mrp_error *err)
 {
@@ -199,7 +211,8 @@ static const struct mrp_action actions[] = {
      .options_size = sizeof(struct note),
      .check = note_check,
      .plan = note_plan,
-     .run = note_run},
+     .run = note_run,
+     .verify = note_verify},
     ACTION("crash", crash_run),
     ACTION("hang", hang_run),
     ACTION("exit", exit_run),
