@@ -6,6 +6,7 @@
 #include <mrpipe/text.h>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 #include <zlib.h>
 
 enum { OFS_DELTA = 6, REF_DELTA = 7, IDX_HEAD = 8, FANOUT = 1024, TRAILER = 20 };
+enum { IN_TWO = 20000 };                   /* as many objects are worth a second thread */
 static const size_t HELD_MAX = 512u << 20; /* of unpacked objects along one chain of deltas */
 
 struct map {
@@ -439,6 +441,78 @@ static int hang(struct scan *s, uint32_t place, const struct entry *e)
     return MRP_OK;
 }
 
+/* Every `step`th object from `first` on, if it is the root of a family that is to be read. */
+static int visit_roots(struct scan *s, const unsigned char *root, uint32_t first, uint32_t step)
+{
+    int rc = MRP_OK;
+    for (uint64_t i = first; i < s->count && !rc; i += step)
+        if (root[i] && root[i] != MRP_KIND_BLOB)
+            rc = visit_family(s, (uint32_t)i, (enum mrp_kind)root[i]);
+    return rc;
+}
+
+/* The half of the second thread: the pack is the other's, what it finds its own. */
+struct half {
+    struct scan scan;
+    const unsigned char *root;
+    struct mrp_links outside;
+    struct mrp_error err;
+    int rc;
+};
+
+static void half_done(struct half *h)
+{
+    h->scan.places = NULL;
+    scan_done(&h->scan);
+    mrp_links_done(&h->outside);
+}
+
+static void *visit_half(void *arg)
+{
+    struct half *h = arg;
+    h->rc = visit_roots(&h->scan, h->root, 1, 2);
+    return NULL;
+}
+
+static bool half_start(pthread_t *out, struct half *h, const struct scan *s)
+{
+    h->scan = (struct scan){.pack = s->pack,
+                            .idx = s->idx,
+                            .count = s->count,
+                            .fanout = s->fanout,
+                            .ids = s->ids,
+                            .offsets = s->offsets,
+                            .wide = s->wide,
+                            .places = s->places,
+                            .wanted = calloc(s->count, 1),
+                            .kind = calloc(s->count, 1),
+                            .outside = &h->outside,
+                            .err = &h->err};
+    return h->scan.wanted && h->scan.kind && inflateInit(&h->scan.z) == Z_OK &&
+           pthread_create(out, NULL, visit_half, h) == 0;
+}
+
+static int visit_all(struct scan *s, const unsigned char *root)
+{
+    mrp_auto(half_done) struct half h = {.root = root};
+    pthread_t id;
+    if (s->count < IN_TWO || !half_start(&id, &h, s))
+        return visit_roots(s, root, 0, 1);
+    int rc = visit_roots(s, root, 0, 2);
+    pthread_join(id, NULL);
+    if (!rc && h.rc) {
+        *s->err = h.err;
+        rc = h.rc;
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        s->wanted[i] |= h.scan.wanted[i];
+        s->kind[i] |= h.scan.kind[i];
+    }
+    for (size_t i = 0; i < h.outside.count && !rc; i++)
+        rc = mrp_links_add(s->outside, &h.outside.list[i].id, h.outside.list[i].kind, s->err);
+    return rc;
+}
+
 static int run(struct scan *s)
 {
     unsigned char *root = calloc(s->count + 1u, 1);
@@ -452,9 +526,8 @@ static int run(struct scan *s)
         else
             root[i] = (unsigned char)e.type;
     }
-    for (uint32_t i = 0; i < s->count && !rc; i++)
-        if (root[i] && root[i] != MRP_KIND_BLOB)
-            rc = visit_family(s, i, (enum mrp_kind)root[i]);
+    if (!rc)
+        rc = visit_all(s, root);
     free(root);
     for (uint32_t i = 0; i < s->count && !rc; i++) {
         unsigned kind = s->kind[i] ? s->kind[i] : MRP_KIND_BLOB;
