@@ -110,6 +110,8 @@ static int stopped_error(const struct mrp_http_call *call, struct mrp_error *err
 static int curl_error(const struct mrp_http_call *call, CURLcode result, struct mrp_error *err)
 {
     const char *words = call->curl_words[0] ? call->curl_words : curl_easy_strerror(result);
+    if (result == CURLE_SEND_FAIL_REWIND) /* curl's words are about its callbacks */
+        words = "the connection was cut while the body was being sent";
     mrp_fail(err, MRP_E_NET, "%s: no answer from %s: %s", call->what, call->authority, words);
     if (err)
         err->upstream = (long)result;

@@ -81,13 +81,22 @@ static int send_once(struct mrp_http_response *resp,
     return rc;
 }
 
+/* What a registry itself says is JSON, also where a HEAD shows only its type. */
+static bool says_registry(const struct mrp_http_response *resp)
+{
+    const char *type = mrp_headers_get(&resp->headers, "Content-Type");
+    return mrp_headers_get(&resp->headers, "Docker-Distribution-Api-Version") ||
+           (type && strstr(type, "json"));
+}
+
 /* A server on the loopback that speaks TLS answers plain HTTP with a 400. */
 static bool
 is_tls_server(struct host *h, const struct call *c, const struct mrp_http_response *resp)
 {
     if (!h->loopback || resp->status != 400 || !mrp_starts(h->base, "http://") || c->url)
         return false;
-    if (strcmp(c->method, "HEAD") != 0 && !strstr(mrp_buf_str(&resp->body), "HTTPS"))
+    bool head = !strcmp(c->method, "HEAD");
+    if (head ? says_registry(resp) : !strstr(mrp_buf_str(&resp->body), "HTTPS"))
         return false;
     char *base = mrp_strf("https://%s", h->base + strlen("http://"));
     if (!base)

@@ -28,6 +28,15 @@ def test_manifest_before_its_blobs_are_seen(pair):
     pair.check(pair.copy())
 
 
+def test_400_without_tls(pair):
+    """A plain registry on this machine that refuses a HEAD is not taken for one that speaks TLS."""
+    words = b'{"errors":[{"code":"NAME_INVALID","message":"this name will not do"}]}'
+    for method in ("HEAD", "GET"):
+        pair.source.rule(method, "/manifests/", p.status(400, words, [("Content-Type", "application/json")]), count=9)
+    done = pair.copy()
+    assert done.code and "this name will not do" in done.error and pair.source.host in done.error
+
+
 def test_immutable_tag(pair, registries, layout):
     other = layout.tag("other", layout.image([20], 1))
     put = f"{registries[1].host}/{pair.repo}:v1"
