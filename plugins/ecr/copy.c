@@ -74,7 +74,7 @@ static int read_source(struct job *job, struct mrp_error *err)
         return nomem(err);
     }
     mrp_copy(job->digest, sizeof job->digest, m->digest);
-    tree_keep(item, &m);
+    tree_keep(job->route, item, &m);
     return 0;
 }
 
@@ -111,7 +111,7 @@ static int trim(struct job *job, struct mrp_error *err)
     char **platforms = job->route->copier->how.platforms;
     if (!platforms || !*platforms)
         return 0;
-    struct manifest *m = NULL;
+    mrp_auto(manifest_free) struct manifest *m = NULL;
     int rc = tree_manifest(&m, job, job->digest, err);
     if (rc || !m->index)
         return rc;
@@ -122,7 +122,7 @@ static int trim(struct job *job, struct mrp_error *err)
     struct item *item = table_at(&job->route->manifests, less->digest);
     if (!item)
         return nomem(err);
-    if (!item->manifest) {
+    if (!item->manifest) { /* not to be forgotten: the source could not give it again */
         item->manifest = less;
         less = NULL;
     }
@@ -185,7 +185,7 @@ static int referrers_task(void *arg, struct mrp_error *err)
 
 static int put_tags(struct job *job, uint64_t mask, struct mrp_error *err)
 {
-    struct manifest *m = NULL;
+    mrp_auto(manifest_free) struct manifest *m = NULL;
     int rc = tree_manifest(&m, job, job->digest, err);
     for (size_t i = 0; !rc && i < job->route->count; i++) {
         uint64_t bit = (uint64_t)1 << i;

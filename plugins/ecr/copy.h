@@ -25,6 +25,9 @@ struct route {
     size_t count;
     struct table blobs;
     struct table manifests;
+    struct item *kept; /* whose manifests are kept, the oldest first */
+    struct item *kept_last;
+    size_t kept_bytes;
     char **tags; /* of the source, when listed; sorted */
     bool tags_listed;
     bool listing;
@@ -124,9 +127,9 @@ bool is_fatal(int rc);
  * destinations are job_drop()ed. */
 int tree_copy(struct job *job, const char *digest, uint64_t mask, int depth, struct mrp_error *err)
     MRP_NODISCARD;
-/** Keep what was read for the others, unless someone was faster. */
-void tree_keep(struct item *item, struct manifest **m);
-/** The manifest of the source, read once. Borrowed from the route. */
+/** Keep what was read for the others, unless someone was faster: the last 16 MiB of manifests. */
+void tree_keep(struct route *route, struct item *item, struct manifest **m);
+/** The manifest of the source, read once as long as it is kept. A reference of the caller's own. */
 int tree_manifest(struct manifest **out, struct job *job, const char *digest, struct mrp_error *err)
     MRP_NODISCARD;
 /** PUT one manifest under `ref` (a tag or its digest) at the destinations of `mask`, all at once.

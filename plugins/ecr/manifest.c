@@ -70,8 +70,18 @@ static void desc_done(struct desc *d)
     memset(d, 0, sizeof *d);
 }
 
+struct manifest *manifest_share(struct manifest *m)
+{
+    m->shared++;
+    return m;
+}
+
 void manifest_free(struct manifest **m)
 {
+    if (*m && (*m)->shared) {
+        (*m)->shared--;
+        *m = NULL;
+    }
     if (!*m)
         return;
     for (size_t i = 0; i < (*m)->count; i++)

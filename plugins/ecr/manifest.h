@@ -46,6 +46,7 @@ struct manifest {
     size_t count;
     char *subject; /* digest, or NULL */
     char *artifact_type;
+    unsigned shared; /* references beside the first */
 };
 
 /**
@@ -62,6 +63,8 @@ int manifest_new(struct manifest **out,
                  const char *digest,
                  const char *what,
                  struct mrp_error *err) MRP_NODISCARD;
+/** One reference more to the same manifest, which nobody changes; given back by manifest_free. */
+struct manifest *manifest_share(struct manifest *m);
 void manifest_free(struct manifest **m);
 
 /** An index with only the children of these platforms ("linux/amd64", "linux/arm64/v8"); the same

@@ -135,7 +135,7 @@ static int
 copy_one(struct job *job, const char *digest, const char *tag, uint64_t mask, struct mrp_error *err)
 {
     struct job side;
-    struct manifest *m = NULL;
+    mrp_auto(manifest_free) struct manifest *m = NULL;
     int rc = open_side(&side, job, err);
     if (!rc)
         rc = tree_copy(&side, digest, mask, tag ? 0 : 1, err);
@@ -358,7 +358,7 @@ static int of_children(struct job *job,
 static int
 below(struct job *job, const char *digest, uint64_t mask, int depth, struct mrp_error *err)
 {
-    struct manifest *m = NULL;
+    mrp_auto(manifest_free) struct manifest *m = NULL;
     int rc = tree_manifest(&m, job, digest, err);
     if (rc || !m->index || depth >= MANIFEST_DEPTH_MAX)
         return rc;

@@ -18,6 +18,7 @@ struct item {
     uint64_t busy;    /* destinations that some task is bringing it to */
     struct mrp_waitq change;
     struct manifest *manifest; /* read before; NULL */
+    struct item *next_kept;    /* read after it */
     bool reading;              /* some task is reading it */
     void *note;
     char key[];

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { KEPT_BYTES = 16 << 20, STRINGS_BYTES = 128 };
 enum { PUT_TRIES = 6, DIGEST_TRIES = 3, LAG_MS = 200, RECHECK_AT = 3 };
 
 bool is_fatal(int rc)
@@ -31,13 +32,37 @@ void job_drop(struct job *job, size_t dest, const struct mrp_error *err)
     job->dests[dest].rc = err->code;
 }
 
-void tree_keep(struct item *item, struct manifest **m)
+/* About what it takes in memory. */
+static size_t weight_of(const struct manifest *m)
 {
-    if (item->manifest)
+    return m->len + m->count * (sizeof *m->items + STRINGS_BYTES);
+}
+
+static void forget_oldest(struct route *route)
+{
+    struct item *oldest = route->kept;
+    route->kept = oldest->next_kept;
+    route->kept_bytes -= weight_of(oldest->manifest);
+    manifest_free(&oldest->manifest);
+}
+
+void tree_keep(struct route *route, struct item *item, struct manifest **m)
+{
+    if (!*m || item->manifest) {
         manifest_free(m);
-    else
-        item->manifest = *m;
+        return;
+    }
+    item->manifest = *m;
+    item->next_kept = NULL;
     *m = NULL;
+    if (route->kept)
+        route->kept_last->next_kept = item;
+    else
+        route->kept = item;
+    route->kept_last = item;
+    route->kept_bytes += weight_of(item->manifest);
+    while (route->kept_bytes > KEPT_BYTES && route->kept != item)
+        forget_oldest(route);
 }
 
 int tree_manifest(struct manifest **out, struct job *job, const char *digest, struct mrp_error *err)
@@ -57,12 +82,12 @@ int tree_manifest(struct manifest **out, struct job *job, const char *digest, st
         item->reading = true;
         int rc = end_get(&m, &route->src, digest, digest, &job->tally, err);
         item->reading = false;
-        tree_keep(item, &m);
+        tree_keep(route, item, &m);
         mrp_waitq_wake(&item->change, http);
         if (rc)
             return rc;
     }
-    *out = item->manifest;
+    *out = manifest_share(item->manifest);
     return 0;
 }
 
@@ -289,7 +314,7 @@ static int look(struct manifest **out,
 static int
 bring(struct job *job, struct item *item, uint64_t need, int depth, struct mrp_error *err)
 {
-    struct manifest *m = NULL;
+    mrp_auto(manifest_free) struct manifest *m = NULL;
     int rc = look(&m, job, item, need, err);
     uint64_t lacking = need & ~item->present & job_mask(job);
     if (rc || !lacking)

@@ -103,7 +103,7 @@ static int check_referrers(const struct walk *w, const char *digest, struct mrp_
 static int
 check_all_referrers(const struct walk *w, const char *digest, int depth, struct mrp_error *err)
 {
-    struct manifest *m = NULL;
+    mrp_auto(manifest_free) struct manifest *m = NULL;
     int rc = check_referrers(w, digest, err);
     if (!rc)
         rc = tree_manifest(&m, w->job, digest, err);

@@ -305,6 +305,23 @@ def test_numbers_are_those_of_the_registries(act, registries, layout, repo, prox
     assert [(copy["bytes"], copy["requests"], copy["retries"]) for copy in report(again)] == [(0, 2, 0)] * 2
 
 
+def test_more_manifests_than_are_kept(act, registries, layout, repo):
+    """Manifests are kept for the images that share them, up to 16 MiB: what was forgotten is read again where it is needed."""
+    a, b, _ = registries
+    padding = "x" * 3_700_000
+    row = {"platform": {"os": "linux", "architecture": "amd64"}}
+    digests = []
+    for i in range(8):
+        image = layout.image([300 + i], f"{repo}{i}", annotations={"padding": padding})
+        digests.append(layout.tag(f"v{i}", layout.index([{**image, **row}])))
+    tags = [f"v{i}" for i in range(8)]
+    act("copy", from_=[f"oci:layout:{tag}" for tag in tags], to=[f"{a.host}/{repo}"], referrers="no")
+    done = act("copy", from_=[f"{a.host}/{repo}:{tag}" for tag in tags], to=[f"{b.host}/{repo}"], referrers="no", parallel=8)
+    assert done.result == "changed", done.last
+    assert [b.digest(repo, tag) for tag in tags] == digests
+    assert act("verify", from_=[f"{a.host}/{repo}:{tag}" for tag in tags], to=[f"{b.host}/{repo}"]).result == "unchanged"
+
+
 def test_each_image_is_told(act, registries, layout, repo):
     """While it is copied: bytes, blobs, rate and the time that is left; at its end an event with the same."""
     a, b, _ = registries
