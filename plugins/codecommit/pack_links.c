@@ -15,7 +15,8 @@
 #include <zlib.h>
 
 enum { OFS_DELTA = 6, REF_DELTA = 7, IDX_HEAD = 8, FANOUT = 1024, TRAILER = 20 };
-enum { IN_TWO = 20000 };                   /* as many objects are worth a second thread */
+enum { IN_TWO = 20000 };      /* as many objects are worth a second thread */
+enum { AT_ONCE = 256 << 20 }; /* bytes of a file that are mapped before they are asked for */
 static const size_t HELD_MAX = 512u << 20; /* of unpacked objects along one chain of deltas */
 
 struct map {
@@ -78,7 +79,8 @@ static int map_file(struct map *m, const char *path, const char *tail, struct mr
     struct stat st;
     if (fd < 0 || fstat(fd, &st))
         return mrp_fail_errno(err, "read %s%s", path, tail);
-    void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+    int flags = MAP_PRIVATE | (st.st_size <= AT_ONCE ? MAP_POPULATE : 0);
+    void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, flags, fd, 0);
     if (data == MAP_FAILED)
         return mrp_fail_errno(err, "read %s%s", path, tail);
     *m = (struct map){data, (size_t)st.st_size};
