@@ -158,21 +158,21 @@ static uint32_t find_offset(const struct scan *s, uint32_t end, uint64_t offset)
     return 0;
 }
 
-/* By offset, 16 bits at a time. */
+/* By offset, some bits at a time. */
 static int sort_places(struct scan *s)
 {
-    enum { DIGITS = 1 << 16 };
+    enum { BITS = 11, DIGITS = 1 << BITS };
     struct place *other = malloc((s->count + 1u) * sizeof *other);
     uint32_t *starts = malloc((DIGITS + 1) * sizeof *starts);
     bool ok = other && starts;
-    for (unsigned shift = 0; ok && shift < 64 && s->pack.len >> shift; shift += 16) {
+    for (unsigned shift = 0; ok && shift < 64 && s->pack.len >> shift; shift += BITS) {
         memset(starts, 0, (DIGITS + 1) * sizeof *starts);
         for (uint32_t i = 0; i < s->count; i++)
-            starts[(s->places[i].offset >> shift & 0xffff) + 1]++;
+            starts[(s->places[i].offset >> shift & (DIGITS - 1)) + 1]++;
         for (size_t d = 0; d < DIGITS; d++)
             starts[d + 1] += starts[d];
         for (uint32_t i = 0; i < s->count; i++)
-            other[starts[s->places[i].offset >> shift & 0xffff]++] = s->places[i];
+            other[starts[s->places[i].offset >> shift & (DIGITS - 1)]++] = s->places[i];
         struct place *sorted = other;
         other = s->places;
         s->places = sorted;
