@@ -24,6 +24,7 @@ struct waiter {
 
 struct mrp_http {
     CURLM *multi;
+    CURLSH *share; /* TLS sessions: a second connection to a server resumes the first one's */
     struct mrp_stage *stage;
     struct fiber_host fibers;
     struct fiber *tasks; /* all that live */

@@ -32,12 +32,16 @@ int mrp_http_new(struct mrp_http **out, struct mrp_stage *stage, struct mrp_erro
     curl_global_init(CURL_GLOBAL_DEFAULT); /* counted by curl */
     struct mrp_http *http = calloc(1, sizeof *http);
     CURLM *multi = http ? curl_multi_init() : NULL;
-    if (!multi) {
+    CURLSH *share = multi ? curl_share_init() : NULL;
+    if (!share) {
+        curl_multi_cleanup(multi);
         free(http);
         curl_global_cleanup();
         return mrp_fail(err, MRP_E_NOMEM, "start the HTTP engine");
     }
     http->multi = multi;
+    http->share = share;
+    curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
     http->stage = stage;
     http->due_ms = FAR_MS;
     http->spare = -1;
@@ -63,6 +67,7 @@ void mrp_http_free(struct mrp_http **out)
     while (http->idle_count)
         curl_easy_cleanup(http->idle[--http->idle_count]);
     curl_multi_cleanup(http->multi);
+    curl_share_cleanup(http->share);
     spares_done(http);
     fiber_host_done(&http->fibers);
     pacing_done(&http->pacing);

@@ -5,6 +5,7 @@
 #include <mrpipe/text.h>
 #include <mrpipe/time.h>
 
+#include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -315,6 +316,15 @@ static void set_body(struct mrp_http_call *call)
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
+/* curl switches tickets off for the sake of servers long gone; without them a server that keeps no
+ * sessions itself makes each connection a full handshake. */
+static CURLcode allow_tickets(CURL *easy, void *context, void *arg)
+{
+    (void)easy, (void)arg;
+    SSL_CTX_clear_options(context, SSL_OP_NO_TICKET);
+    return CURLE_OK;
+}
+
 static void set_tls(struct mrp_http_call *call)
 {
     struct mrp_http *http = call->http;
@@ -322,6 +332,8 @@ static void set_tls(struct mrp_http_call *call)
         curl_easy_setopt(call->easy, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(call->easy, CURLOPT_SSL_VERIFYHOST, 0L);
     }
+    curl_easy_setopt(call->easy, CURLOPT_SHARE, http->share);
+    curl_easy_setopt(call->easy, CURLOPT_SSL_CTX_FUNCTION, allow_tickets);
     /* without a folder of certificates curl keeps the parsed bundle for all connections */
     curl_easy_setopt(call->easy, CURLOPT_CAPATH, NULL);
     if (http->ca_file)

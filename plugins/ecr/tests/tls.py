@@ -12,7 +12,7 @@ NGINX = """daemon off; pid {dir}/pid; error_log {dir}/error.log; worker_processe
 events {{ worker_connections 2048; }}
 http {{ access_log off; client_max_body_size 0; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p;
  fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
- ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem;
+ ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem;
 {servers} }}
 """
 SERVER = """ server {{ listen 127.0.0.1:{port} ssl; location / {{ proxy_pass http://{host}; proxy_http_version 1.1;
