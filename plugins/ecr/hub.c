@@ -133,6 +133,28 @@ int hub_host(struct host **out, struct hub *hub, const char *name, struct mrp_er
     return 0;
 }
 
+/* Unless the endpoint was mapped to somewhere else. */
+static int only_tls(struct host *h, struct mrp_error *err)
+{
+    size_t n = strlen("http://");
+    h->loopback = false;
+    if (!mrp_starts(h->base, "http://") || strcmp(h->base + n, h->name) != 0)
+        return 0;
+    char *base = mrp_strf("https://%s", h->name);
+    if (!base)
+        return mrp_fail(err, MRP_E_NOMEM, "registry client");
+    free(h->base);
+    h->base = base;
+    h->plain = false;
+    return 0;
+}
+
+int hub_ref_host(struct host **out, struct hub *hub, const struct ref *ref, struct mrp_error *err)
+{
+    int rc = hub_host(out, hub, ref->host, err);
+    return rc || !ref->https ? rc : only_tls(*out, err);
+}
+
 int hub_repo(struct repo **out,
              struct hub *hub,
              const char *host,

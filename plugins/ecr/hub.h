@@ -109,6 +109,9 @@ void hub_free(struct hub **hub);
 /** The host or repository of that name, made on first use; borrowed from the hub. */
 int hub_host(struct host **out, struct hub *hub, const char *name, struct mrp_error *err)
     MRP_NODISCARD;
+/** The host of a registry's reference. */
+int hub_ref_host(struct host **out, struct hub *hub, const struct ref *ref, struct mrp_error *err)
+    MRP_NODISCARD;
 int hub_repo(struct repo **out,
              struct hub *hub,
              const char *host,

@@ -118,8 +118,11 @@ int copier_end(struct end *out,
                struct mrp_error *err)
 {
     *out = (struct end){0};
-    if (ref->kind == REF_REGISTRY)
-        return hub_repo(&out->repo, c->hub, ref->host, ref->repo, err);
+    if (ref->kind == REF_REGISTRY) {
+        struct host *host = NULL;
+        int rc = hub_ref_host(&host, c->hub, ref, err);
+        return rc ? rc : hub_repo(&out->repo, c->hub, ref->host, ref->repo, err);
+    }
     return open_layout(&out->layout, c, ref, write, err);
 }
 

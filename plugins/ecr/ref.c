@@ -225,6 +225,10 @@ int ref_parse(struct ref *out, const char *text, struct mrp_error *err)
                               err);
     if (mrp_starts(text, "docker://"))
         text += strlen("docker://");
+    out->https = mrp_starts(text, "https://");
+    if (out->https && !host_length(text + strlen("https://")))
+        return bad(err, text, "a host is missing");
+    text += out->https ? strlen("https://") : 0;
     if (strpbrk(text, " \\?#%") || strstr(text, "://"))
         return bad(err, text, "a URL or a blank is not part of a name");
     return parse_registry(out, text, err);
@@ -242,7 +246,7 @@ void ref_done(struct ref *ref)
 
 int ref_copy(struct ref *out, const struct ref *from, struct mrp_error *err)
 {
-    *out = (struct ref){.kind = from->kind, .prefix = from->prefix};
+    *out = (struct ref){.kind = from->kind, .https = from->https, .prefix = from->prefix};
     out->host = mrp_strdup(from->host);
     out->repo = mrp_strdup(from->repo);
     out->path = mrp_strdup(from->path);
@@ -261,6 +265,8 @@ char *ref_text(const struct ref *ref)
     for (size_t i = 0; i < MRP_COUNT(transports); i++)
         if (transports[i].kind == ref->kind)
             scheme = transports[i].prefix;
+    if (ref->https)
+        scheme = "https://";
     return mrp_strf("%s%s%s%s%s%s%s%s%s", scheme, ref->host ? ref->host : "",
                     ref->host && name && *name ? "/" : "", name ? name : "", ref->prefix ? "/" : "",
                     ref->tag ? ":" : "", ref->tag ? ref->tag : "", ref->digest ? "@" : "",

@@ -16,6 +16,7 @@ struct ref {
     char *path;   /* of a layout folder or an archive */
     char *tag;    /* NULL: none */
     char *digest; /* "sha256:<64 hex>" or NULL */
+    bool https;   /* written as https://HOST/...: plain http is not tried */
     bool prefix;  /* the text ended with '/': the source's repository name is put behind `repo` */
 };
 

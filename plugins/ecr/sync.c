@@ -326,7 +326,7 @@ static int find_repositories(struct names *n, const struct ref *from, struct mrp
     struct host *host = NULL;
     mrp_auto(mrp_free_str) char *prefix =
         *from->repo ? mrp_strf("%s/", from->repo) : mrp_strdup("");
-    int rc = prefix ? hub_host(&host, hub, from->host, err) : nomem(err);
+    int rc = prefix ? hub_ref_host(&host, hub, from, err) : nomem(err);
     if (rc)
         return rc;
     n->prefix = prefix;

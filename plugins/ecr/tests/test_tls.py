@@ -16,8 +16,9 @@ def secure(act, registries, layout, repo, proxy, tmp_path):
     source, target = proxy(a), proxy(b)
     with tls_front([source.host, target.host], tmp_path) as (hosts, env):
         class Secure:
-            def copy(self, env=env):
-                return act("copy", from_=f"{hosts[0]}/{repo}:v1", to=[f"{hosts[1]}/{repo}"], referrers="no", env=env)
+            def copy(self, env=env, scheme=""):
+                return act("copy", from_=f"{scheme}{hosts[0]}/{repo}:v1", to=[f"{scheme}{hosts[1]}/{repo}"],
+                           referrers="no", env=env)
 
         made = Secure()
         made.source, made.target, made.hosts, made.digest, made.b, made.repo = source, target, hosts, digest, b, repo
@@ -28,6 +29,15 @@ def test_copy_and_again(secure):
     assert secure.copy().result == "changed"
     assert secure.b.digest(secure.repo, "v1") == secure.digest
     assert secure.copy().result == "unchanged"
+
+
+def test_https_by_name(secure, act, registries):
+    """Nothing else than TLS is tried, also on this machine."""
+    made = secure.copy(scheme="https://")
+    assert made.result == "changed" and secure.b.digest(secure.repo, "v1") == secure.digest
+    assert secure.copy().result == "unchanged"
+    plain = act("copy", from_=f"https://{registries[0].host}/{secure.repo}:v1", to=["oci:out"])
+    assert plain.code == "net" and registries[0].host in plain.error
 
 
 def test_unknown_certificate(secure):

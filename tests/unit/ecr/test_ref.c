@@ -19,6 +19,7 @@ static void good_references(void **state)
         {"ghcr.io/a:t@sha256:" HEX64, "ghcr.io", "a", "t", "sha256:" HEX64},
         {"[::1]:5000/x", "[::1]:5000", "x", NULL, NULL},
         {"docker://r.example/x__y:z", "r.example", "x__y", "z", NULL},
+        {"https://r.example:5000/x:z", "r.example:5000", "x", "z", NULL},
         {"111122223333.dkr.ecr.us-west-2.amazonaws.com/mysfits/core:9a",
          "111122223333.dkr.ecr.us-west-2.amazonaws.com", "mysfits/core", "9a", NULL},
     };
@@ -52,7 +53,9 @@ static void bad_references(void **state)
         "host:99999/core",
         "host.example:0/core",
         "-host.example/core",
-        "https://host.example/core",
+        "http://host.example/core",
+        "https://core",
+        "https:///core",
         "host.example/a b",
         "host.example/a?b",
         "host.example/a#b",
