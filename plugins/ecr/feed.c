@@ -16,7 +16,7 @@
 enum {
     IDLE_TRIES = 2, /* without one new byte; the engine has tried each several times */
     FIRST_WAIT_MS = 250,
-    FILE_CHUNK = 128 << 10
+    CHUNK = 128 << 10
 };
 
 /* One GET. */
@@ -164,7 +164,7 @@ static int from_registry(const struct feed *f, struct ring *ring, struct mrp_err
 static int from_file(const struct feed *f, struct ring *ring, struct mrp_error *err)
 {
     mrp_auto(mrp_free_str) char *path = layout_blob_path(f->src->layout, f->blob->digest);
-    mrp_auto(mrp_free_str) char *buf = malloc(FILE_CHUNK);
+    mrp_auto(mrp_free_str) char *buf = malloc(CHUNK);
     if (!path || !buf)
         return mrp_fail(err, MRP_E_NOMEM, "blob transfer");
     mrp_auto(mrp_close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -172,7 +172,7 @@ static int from_file(const struct feed *f, struct ring *ring, struct mrp_error *
         return mrp_fail_errno(err, "blob %s of %s", f->blob->digest, f->src->layout->shown);
     while (ring->head < ring->size) {
         uint64_t left = ring->size - ring->head;
-        size_t want = left < FILE_CHUNK ? (size_t)left : FILE_CHUNK;
+        size_t want = left < CHUNK ? (size_t)left : CHUNK;
         ssize_t n = pread(fd, buf, want, (off_t)ring->head);
         if (n < 0 && errno == EINTR)
             continue;
@@ -195,8 +195,11 @@ static int from_file(const struct feed *f, struct ring *ring, struct mrp_error *
 static int from_memory(const struct feed *f, struct ring *ring, struct mrp_error *err)
 {
     const char *bytes = f->blob->data;
-    size_t left = (size_t)(ring->size - ring->head);
-    int rc = left ? ring_write(ring, bytes + ring->head, left, err) : 0;
+    int rc = 0;
+    while (!rc && ring->head < ring->size) {
+        uint64_t left = ring->size - ring->head;
+        rc = ring_write(ring, bytes + ring->head, left < CHUNK ? (size_t)left : CHUNK, err);
+    }
     return rc && !ring_has_readers(ring) ? 0 : rc;
 }
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import random
 import re
 import subprocess
 import tarfile
@@ -303,6 +304,20 @@ def test_numbers_are_those_of_the_registries(act, registries, layout, repo, prox
         assert [m + s for m, s in zip(moved, skipped)] == [sum(sizes[tag].values()) for tag in ("v1", "v2")]
     again = act("copy", from_=[f"{a.host}/{repo}:v1", f"{a.host}/{repo}:v2"], to=[f"{front.host}/{repo}"])
     assert [(copy["bytes"], copy["requests"], copy["retries"]) for copy in report(again)] == [(0, 2, 0)] * 2
+
+
+def test_large_inline_data(act, registries, layout, repo):
+    """More than a transfer's buffer holds: it goes in pieces, like what is read from elsewhere."""
+    a, b, _ = registries
+    data = random.Random(repo).randbytes(700_000)
+    layer = layout.blob(data, "application/vnd.example.data") | {"data": base64.b64encode(data).decode()}
+    config = layout.blob(b"{}", "application/vnd.oci.empty.v1+json")
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": [layer]}
+    digest = layout.tag("v1", layout.blob(json.dumps(manifest).encode(), manifest["mediaType"]))
+    for source, target in (("oci:layout:v1", a), (f"{a.host}/{repo}:v1", b)):
+        done = act("copy", from_=source, to=[f"{target.host}/{repo}"], referrers="no")
+        assert done.result == "changed", done.last
+        assert target.digest(repo, "v1") == digest and target.has_blob(repo, layer["digest"])
 
 
 def test_more_manifests_than_are_kept(act, registries, layout, repo):
