@@ -50,8 +50,10 @@ struct mrp_http_call {
     int64_t expected_bytes; /* Content-Length of the answer; -1: unknown */
     bool head_done;
     bool delivered; /* the sink got bytes */
+    bool tls;
     bool paused;
-    bool throttled; /* paused because of the bandwidth limit */
+    bool sink_paused; /* it is the answer that waits */
+    bool throttled;   /* paused because of the bandwidth limit */
     bool resume;
     bool too_big;
     bool sink_stopped;

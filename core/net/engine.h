@@ -22,8 +22,17 @@ struct waiter {
     bool fd_ready;
 };
 
+/** What curl waits for (sockets.c). */
+struct sockets {
+    int epoll;
+    int64_t due_ms; /* when curl's own timers want to run; FAR_MS: never */
+    struct watch *list;
+    size_t count;
+};
+
 struct mrp_http {
     CURLM *multi;
+    struct sockets sockets;
     CURLSH *share; /* TLS sessions: a second connection to a server resumes the first one's */
     struct mrp_stage *stage;
     struct fiber_host fibers;
@@ -69,6 +78,16 @@ void loop_interrupt(struct mrp_http *http, const struct mrp_group *group);
 /** The loop must look at timers at `due_ms` at the latest. */
 void loop_due(struct mrp_http *http, int64_t due_ms);
 void waiter_remove(struct waiter **list, const struct waiter *w);
+
+/* ---- sockets.c ---- */
+/** Let curl tell `s` what it waits for. -1: no descriptor left. */
+int sockets_init(struct sockets *s, CURLM *multi);
+/** After the multi handle is gone. */
+void sockets_done(struct sockets *s);
+/** Run curl's timers that are due: those start new transfers, and go on with paused ones. */
+void sockets_timers(struct mrp_http *http);
+/** Wait for sockets and for the files of sleepers, and let curl work on what is ready. */
+void sockets_wait(struct mrp_http *http, int wait_ms);
 
 /* ---- group.c ---- */
 bool group_stopped(const struct mrp_group *group);

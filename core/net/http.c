@@ -33,7 +33,8 @@ int mrp_http_new(struct mrp_http **out, struct mrp_stage *stage, struct mrp_erro
     struct mrp_http *http = calloc(1, sizeof *http);
     CURLM *multi = http ? curl_multi_init() : NULL;
     CURLSH *share = multi ? curl_share_init() : NULL;
-    if (!share) {
+    if (!share || sockets_init(&http->sockets, multi) != 0) {
+        curl_share_cleanup(share);
         curl_multi_cleanup(multi);
         free(http);
         curl_global_cleanup();
@@ -67,6 +68,7 @@ void mrp_http_free(struct mrp_http **out)
     while (http->idle_count)
         curl_easy_cleanup(http->idle[--http->idle_count]);
     curl_multi_cleanup(http->multi);
+    sockets_done(&http->sockets);
     curl_share_cleanup(http->share);
     spares_done(http);
     fiber_host_done(&http->fibers);

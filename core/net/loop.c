@@ -1,4 +1,4 @@
-/* The loop: runs tasks that are ready, lets curl work, wakes sleepers, waits for sockets. */
+/* The loop: runs tasks that are ready, lets curl work, wakes sleepers. */
 #include "engine.h"
 
 #include <mrpipe/stage.h>
@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #define CANCEL_POLL_MS 250
-#define MAX_FDS 256u
 
 void waiter_remove(struct waiter **list, const struct waiter *w)
 {
@@ -121,52 +120,19 @@ static void look_for_cancel(struct mrp_http *http)
     loop_interrupt(http, NULL);
 }
 
-static size_t collect_fds(struct mrp_http *http, struct curl_waitfd *fds)
-{
-    size_t n = 0;
-    for (struct waiter *w = http->sleepers; w && n < MAX_FDS; w = w->next) {
-        if (w->fd < 0 || w->woken)
-            continue;
-        fds[n].fd = w->fd;
-        fds[n].events = w->writable ? CURL_WAIT_POLLOUT : CURL_WAIT_POLLIN;
-        fds[n].revents = 0;
-        n++;
-    }
-    return n;
-}
-
-static void wake_fds(struct mrp_http *http, const struct curl_waitfd *fds, size_t n)
-{
-    size_t i = 0;
-    for (struct waiter *w = http->sleepers; w && i < n; w = w->next) {
-        if (w->fd < 0 || w->woken)
-            continue;
-        if (fds[i++].revents) {
-            w->fd_ready = true;
-            loop_wake(http, w);
-        }
-    }
-}
-
 static bool outside_done(const struct mrp_http *http)
 {
     return http->outside && http->outside->woken;
 }
 
-static void sleep_in_poll(struct mrp_http *http)
+static int patience(const struct mrp_http *http)
 {
-    struct curl_waitfd fds[MAX_FDS];
-    size_t n = collect_fds(http, fds);
-    int64_t now = mrp_now_ms();
-    int64_t wait = http->due_ms == FAR_MS ? 1000 : http->due_ms - now;
-    if (http->stage && wait > CANCEL_POLL_MS)
-        wait = CANCEL_POLL_MS;
-    if (wait > 1000)
-        wait = 1000;
-    if (wait < 0)
-        wait = 0;
-    curl_multi_poll(http->multi, fds, (unsigned)n, (int)wait, NULL);
-    wake_fds(http, fds, n);
+    int64_t due = http->due_ms < http->sockets.due_ms ? http->due_ms : http->sockets.due_ms;
+    int64_t most = http->stage ? CANCEL_POLL_MS : 1000;
+    int64_t wait = due == FAR_MS ? most : due - mrp_now_ms();
+    if (wait > most)
+        wait = most;
+    return wait < 0 ? 0 : (int)wait;
 }
 
 /* Everybody waits for a wake that no one is left to give. */
@@ -182,22 +148,22 @@ static void turn(struct mrp_http *http)
     if (outside_done(http))
         return;
     calls_begin(http);
-    int running = 0;
-    http->in_callback = true;
-    curl_multi_perform(http->multi, &running);
-    http->in_callback = false;
+    sockets_timers(http);
     calls_reap(http);
     calls_collect(http);
     look_for_cancel(http);
     tick(http);
-    if (http->ready_first || http->resumes || outside_done(http))
+    if (outside_done(http))
         return;
-    if (is_stuck(http)) {
+    bool busy = http->ready_first || http->resumes;
+    if (!busy && is_stuck(http)) {
         http->stuck = true;
         loop_interrupt(http, NULL);
         return;
     }
-    sleep_in_poll(http);
+    sockets_wait(http, busy ? 0 : patience(http));
+    calls_reap(http);
+    calls_collect(http);
 }
 
 int loop_wait(struct mrp_http *http, struct waiter *w, bool interruptible, struct mrp_error *err)

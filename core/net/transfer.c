@@ -15,6 +15,7 @@
 #define CONNECT_MS 15000L
 #define SMALL_BUFFER (64L << 10)
 #define STREAM_BUFFER (256L << 10)
+#define RECORDS_BUFFER ((size_t)64 << 10)
 
 static void pause_call(struct mrp_http_call *call)
 {
@@ -72,6 +73,8 @@ static size_t head_done(struct mrp_http_call *call, size_t n)
     }
     if (kept && call->expected_bytes > 0)
         mrp_buf_reserve(&resp->body, (size_t)call->expected_bytes);
+    if (resp->status >= 300 && call->paused)
+        mrp_http_resume(call); /* curl sends no more, but ends only what is not paused */
     if (resp->status < 400 && !redirect_wanted(call)) {
         call->headers_ready = true;
         call_wake(call);
@@ -134,8 +137,10 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     size_t n = size * count;
     if (call->state != CALL_RUNNING)
         return 0;
-    if (!may_flow(call))
+    if (!may_flow(call)) {
+        call->sink_paused = true;
         return CURL_WRITEFUNC_PAUSE;
+    }
     bool to_sink = call->has_sink && call->resp->status >= 200 && call->resp->status < 300;
     if (!call->paused)
         call->resume = false; /* older wishes are met by this very call */
@@ -143,6 +148,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
         long took = call->sink.write(call->sink.arg, call->resp, data, n);
         if (took == MRP_HTTP_PAUSE) {
             pause_call(call);
+            call->sink_paused = true;
             return CURL_WRITEFUNC_PAUSE;
         }
         if (took < 0 || (size_t)took != n) {
@@ -316,12 +322,30 @@ static void set_body(struct mrp_http_call *call)
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
-/* curl switches tickets off for the sake of servers long gone; without them a server that keeps no
- * sessions itself makes each connection a full handshake. */
-static CURLcode allow_tickets(CURL *easy, void *context, void *arg)
+/* Not where frames for others wait behind one's own (HTTP/2), nor where a proxy has a TLS layer of
+ * its own: what is buffered there nobody can see. */
+static bool may_read_ahead(const struct mrp_http_call *call)
 {
-    (void)easy, (void)arg;
+    static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+    for (size_t i = 0; i < MRP_COUNT(names); i++) {
+        const char *proxy = getenv(names[i]);
+        if (proxy && strncasecmp(proxy, "https:", 6) == 0)
+            return false;
+    }
+    return !(call->flags & MRP_HTTP_HTTP2);
+}
+
+/* curl switches tickets off for the sake of servers long gone; without them a server that keeps no
+ * sessions itself makes each connection a full handshake. And it reads each record by two calls. */
+static CURLcode set_context(CURL *easy, void *context, void *arg)
+{
+    const struct mrp_http_call *call = arg;
+    (void)easy;
     SSL_CTX_clear_options(context, SSL_OP_NO_TICKET);
+    if (may_read_ahead(call)) {
+        SSL_CTX_set_read_ahead(context, 1);
+        SSL_CTX_set_default_read_buffer_len(context, RECORDS_BUFFER);
+    }
     return CURLE_OK;
 }
 
@@ -333,7 +357,9 @@ static void set_tls(struct mrp_http_call *call)
         curl_easy_setopt(call->easy, CURLOPT_SSL_VERIFYHOST, 0L);
     }
     curl_easy_setopt(call->easy, CURLOPT_SHARE, http->share);
-    curl_easy_setopt(call->easy, CURLOPT_SSL_CTX_FUNCTION, allow_tickets);
+    call->tls = strncasecmp(call->url, "https:", 6) == 0;
+    curl_easy_setopt(call->easy, CURLOPT_SSL_CTX_FUNCTION, set_context);
+    curl_easy_setopt(call->easy, CURLOPT_SSL_CTX_DATA, call);
     /* without a folder of certificates curl keeps the parsed bundle for all connections */
     curl_easy_setopt(call->easy, CURLOPT_CAPATH, NULL);
     if (http->ca_file)
@@ -385,7 +411,7 @@ static void set_options(struct mrp_http_call *call)
 
 static void clear_try(struct mrp_http_call *call)
 {
-    call->head_done = call->paused = call->throttled = call->resume = false;
+    call->head_done = call->paused = call->sink_paused = call->throttled = call->resume = false;
     call->too_big = call->sink_stopped = call->source_stopped = call->source_short = false;
     call->header_bytes = 0;
     call->sent_head = 0;
@@ -446,7 +472,7 @@ void transfer_resume(struct mrp_http_call *call)
     call->resume = false;
     if (!call->easy || !call->paused)
         return;
-    call->paused = call->throttled = false;
+    call->paused = call->sink_paused = call->throttled = false;
     call->moved_ms = mrp_now_ms();
     pacing_hold(&http->pacing, &call->slot);
     http->in_callback = true; /* curl may call back at once */

@@ -1,4 +1,5 @@
-/* TLS: certificates are checked, a bundle can be named, no redirect leads down to http. */
+/* TLS: certificates are checked, a bundle can be named, no redirect leads down to http, and of what
+ * comes in many records at once nothing stays behind. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,6 +57,44 @@ static X509 *make_certificate(EVP_PKEY *key)
     return x;
 }
 
+enum { BODY = 200000, PIECE = 977 };
+
+/* All of `text` by records of `piece` bytes, which come to the socket at once: what reads them
+ * by one call is not told of the rest. Then silence, until the client has hung up. */
+static void send_records(SSL *ssl, int fd, const char *text, size_t len, size_t piece)
+{
+    BIO *all = BIO_new(BIO_s_mem());
+    BIO_up_ref(all);
+    SSL_set0_wbio(ssl, all);
+    for (size_t at = 0; at < len; at += piece)
+        SSL_write(ssl, text + at, (int)(len - at < piece ? len - at : piece));
+    char *bytes = NULL;
+    long n = BIO_get_mem_data(all, &bytes);
+    for (long at = 0; at < n;) {
+        ssize_t sent = send(fd, bytes + at, (size_t)(n - at), MSG_NOSIGNAL);
+        if (sent <= 0)
+            break;
+        at += sent;
+    }
+    BIO_free(all);
+    char rest[512];
+    while (SSL_read(ssl, rest, sizeof rest) > 0)
+        continue;
+}
+
+static void answer_by_records(SSL *ssl, int fd, bool refuse)
+{
+    static const char body[BODY];
+    mrp_auto(mrp_free_str) char *head =
+        refuse ? mrp_strf("HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nnot yours")
+               : mrp_strf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", BODY);
+    mrp_auto(mrp_buf_done) struct mrp_buf text;
+    mrp_buf_init(&text, (size_t)BODY * 2);
+    mrp_buf_add(&text, head, strlen(head));
+    mrp_buf_add(&text, body, refuse ? 0 : BODY);
+    send_records(ssl, fd, text.data, text.len, refuse ? 7 : PIECE);
+}
+
 /* One request per connection: "/down" is sent on to http. */
 static void talk(int fd)
 {
@@ -63,12 +102,15 @@ static void talk(int fd)
     SSL_set_fd(ssl, fd);
     char request[8192];
     int n = SSL_accept(ssl) == 1 ? SSL_read(ssl, request, sizeof request - 1) : 0;
-    if (n > 0) {
+    request[n > 0 ? n : 0] = '\0';
+    bool refuse = mrp_starts(request, "PUT ");
+    if (refuse || mrp_starts(request, "GET /records ")) {
+        answer_by_records(ssl, fd, refuse);
+    } else if (n > 0) {
         static const char ok[] =
             "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nsecure";
         static const char down[] = "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\n"
                                    "Content-Length: 0\r\nConnection: close\r\n\r\n";
-        request[n] = '\0';
         const char *text = mrp_starts(request, "GET /down ") ? down : ok;
         SSL_write(ssl, text, (int)strlen(text));
         SSL_shutdown(ssl);
@@ -131,6 +173,77 @@ static void no_way_down(void **state)
     unsetenv("AWS_CA_BUNDLE");
 }
 
+struct catcher {
+    struct mrp_http_call *call;
+    uint64_t got;
+    unsigned pauses;
+};
+
+/* Waits before each piece, so that the transfer is resumed with records in its buffer. */
+static long
+catch_some(void *arg, const struct mrp_http_response *head, const char *data, size_t len)
+{
+    struct catcher *c = arg;
+    (void)head, (void)data;
+    if (c->pauses++ % 2 == 0) {
+        mrp_http_resume(c->call);
+        return MRP_HTTP_PAUSE;
+    }
+    c->got += len;
+    return (long)len;
+}
+
+static void many_records(void **state)
+{
+    (void)state;
+    setenv("AWS_CA_BUNDLE", bundle, 1);
+    struct mrp_http_response resp = {0};
+    assert_int_equal(get("/records", &resp), 0);
+    assert_int_equal(resp.body.len, BODY);
+    mrp_http_response_done(&resp);
+
+    mrp_auto(mrp_http_free) struct mrp_http *http = NULL;
+    assert_int_equal(mrp_http_new(&http, NULL, &err), 0);
+    mrp_auto(mrp_free_str) char *url = mrp_strf("https://127.0.0.1:%d/records", port);
+    struct catcher c = {0};
+    struct mrp_http_sink sink = {.write = catch_some, .arg = &c};
+    struct mrp_http_request req = {.url = url, .sink = &sink, .max_body = BODY};
+    assert_int_equal(mrp_http_start(&c.call, &resp, http, &req, &err), 0);
+    assert_int_equal(mrp_http_wait(c.call, &err), 0);
+    mrp_http_call_free(&c.call);
+    assert_int_equal(c.got, BODY);
+    assert_true(c.pauses > 1);
+    mrp_http_response_done(&resp);
+    unsetenv("AWS_CA_BUNDLE");
+}
+
+static long give_little(void *arg, char *buf, size_t len)
+{
+    unsigned *asked = arg;
+    if ((*asked)++ || len < 4)
+        return MRP_HTTP_PAUSE; /* and never more */
+    memset(buf, 0, 4);
+    return 4;
+}
+
+static void refused_while_the_source_waits(void **state)
+{
+    (void)state;
+    setenv("AWS_CA_BUNDLE", bundle, 1);
+    mrp_auto(mrp_http_free) struct mrp_http *http = NULL;
+    assert_int_equal(mrp_http_new(&http, NULL, &err), 0);
+    mrp_auto(mrp_free_str) char *url = mrp_strf("https://127.0.0.1:%d/", port);
+    unsigned asked = 0;
+    struct mrp_http_source source = {.read = give_little, .arg = &asked, .length = 1000};
+    struct mrp_http_request req = {.url = url, .method = "PUT", .source = &source};
+    struct mrp_http_response resp = {0};
+    assert_int_equal(mrp_http_do(&resp, http, &req, &err), 0);
+    assert_int_equal(resp.status, 403);
+    assert_string_equal(mrp_buf_str(&resp.body), "not yours");
+    mrp_http_response_done(&resp);
+    unsetenv("AWS_CA_BUNDLE");
+}
+
 static int start_all(void **state)
 {
     (void)state;
@@ -175,6 +288,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(certificates),
         cmocka_unit_test(no_way_down),
+        cmocka_unit_test(many_records),
+        cmocka_unit_test(refused_while_the_source_waits),
     };
     return cmocka_run_group_tests(tests, start_all, stop_all);
 }
