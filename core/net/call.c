@@ -566,6 +566,11 @@ void mrp_http_resume(struct mrp_http_call *call)
         call->http->resumes = true;
 }
 
+void mrp_http_hold(struct mrp_http_call *call)
+{
+    call->hold = call->state == CALL_RUNNING;
+}
+
 void mrp_http_call_free(struct mrp_http_call **out)
 {
     struct mrp_http_call *call = *out;

@@ -53,6 +53,7 @@ struct mrp_http_call {
     bool tls;
     bool paused;
     bool sink_paused; /* it is the answer that waits */
+    bool hold;        /* the sink wants no more for now */
     bool throttled;   /* paused because of the bandwidth limit */
     bool resume;
     bool too_big;

@@ -13,8 +13,7 @@
 #define HEADER_LIMIT ((size_t)256 << 10)
 #define ERROR_BODY_LIMIT ((size_t)64 << 10)
 #define CONNECT_MS 15000L
-#define SMALL_BUFFER (64L << 10)
-#define STREAM_BUFFER (256L << 10)
+#define UPLOAD_BUFFER (256L << 10)
 #define RECORDS_BUFFER ((size_t)64 << 10)
 
 static void pause_call(struct mrp_http_call *call)
@@ -130,6 +129,15 @@ static size_t keep(struct mrp_http_call *call, const char *data, size_t n)
     return mrp_buf_add(body, data, n) == 0 ? n : 0;
 }
 
+/* What has been taken stays taken. */
+static void hold_answer(struct mrp_http_call *call)
+{
+    if (curl_easy_pause(call->easy, CURLPAUSE_RECV) != CURLE_OK)
+        return; /* it goes on then, and is paused when there is no room */
+    pause_call(call);
+    call->sink_paused = true;
+}
+
 static size_t on_body(char *data, size_t size, size_t count, void *arg)
 {
     struct mrp_http_call *call = arg;
@@ -144,6 +152,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     bool to_sink = call->has_sink && call->resp->status >= 200 && call->resp->status < 300;
     if (!call->paused)
         call->resume = false; /* older wishes are met by this very call */
+    call->hold = false;
     if (to_sink) {
         long took = call->sink.write(call->sink.arg, call->resp, data, n);
         if (took == MRP_HTTP_PAUSE) {
@@ -156,6 +165,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
             return 0;
         }
         call->delivered = true;
+        if (call->hold)
+            hold_answer(call);
     } else if (keep(call, data, n) != n) {
         return 0;
     }
@@ -288,12 +299,13 @@ static bool sends_body(const char *method)
            strcmp(method, "PATCH") == 0;
 }
 
-/* curl touches as much of a buffer as one read or send fills: not more than there is to move. */
-static long buffer_for(uint64_t bytes)
+/* curl touches as much of it as one send takes: not more than there is to move. */
+static long upload_buffer(uint64_t bytes)
 {
-    if (bytes > (uint64_t)STREAM_BUFFER)
-        return STREAM_BUFFER;
-    return bytes < (uint64_t)SMALL_BUFFER ? SMALL_BUFFER : (long)bytes;
+    long least = (long)MRP_HTTP_PIECE;
+    if (bytes > (uint64_t)UPLOAD_BUFFER)
+        return UPLOAD_BUFFER;
+    return bytes < (uint64_t)least ? least : (long)bytes;
 }
 
 static void set_body(struct mrp_http_call *call)
@@ -308,11 +320,11 @@ static void set_body(struct mrp_http_call *call)
         curl_easy_setopt(easy, CURLOPT_SEEKDATA, call);
         /* of unknown length: -1, thus the largest */
         curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE,
-                         buffer_for((uint64_t)call->source.length));
+                         upload_buffer((uint64_t)call->source.length));
     } else if (call->has_body || sends_body(call->method)) {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body_len ? call->body : "");
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_len);
-        curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, buffer_for(call->body_len));
+        curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, upload_buffer(call->body_len));
     } else if (strcmp(call->method, "HEAD") == 0) {
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
         return;
@@ -393,8 +405,7 @@ static void set_options(struct mrp_http_call *call)
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
-                     call->has_sink ? buffer_for(call->max_body) : SMALL_BUFFER);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)MRP_HTTP_PIECE);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
                      call->flags & MRP_HTTP_HTTP2 ? (long)CURL_HTTP_VERSION_2TLS
                                                   : (long)CURL_HTTP_VERSION_1_1);

@@ -101,7 +101,6 @@ get_once(const struct feed *f, struct ring *ring, struct mrp_sha256 *hash, struc
                            .sink = &sink,
                            .handle = &ring->feed,
                            .range = ring->head ? range : NULL,
-                           .max_body = (size_t)(ring->size - ring->head),
                            .what = what,
                            .tally = f->tally};
     mrp_auto(mrp_http_response_done) struct mrp_http_response resp = {0};

@@ -15,8 +15,8 @@
 
 enum {
     SMALL_BYTES = 128 << 10, /* a ring holds it whole: the gate for memory is not asked */
-    RING_BYTES = 512 << 10,  /* the engine gives pieces of at most 256 KiB */
-    MEDIUM_BYTES = 4 << 20,  /* where time goes into round trips more than into bytes */
+    RING_BYTES = 512 << 10,
+    MEDIUM_BYTES = 4 << 20, /* where time goes into round trips more than into bytes */
     MEDIUM_RING = 384 << 10,
     TRIES = 5,
     FIRST_WAIT_MS = 250,

@@ -100,6 +100,17 @@ void ring_begin(struct ring *r)
     mrp_waitq_wake(&r->start, r->http);
 }
 
+/* Before a piece comes that has no room: the engine would have to keep it meanwhile. */
+static void hold_feed(struct ring *r)
+{
+    uint64_t left = r->size - r->head;
+    size_t piece = left < MRP_HTTP_PIECE ? (size_t)left : MRP_HTTP_PIECE;
+    if (!r->feed || !slowest(r) || space(r) >= piece)
+        return;
+    r->feed_paused = true;
+    mrp_http_hold(r->feed);
+}
+
 long ring_put(struct ring *r, const char *data, size_t len)
 {
     if (!slowest(r) || len > r->cap)
@@ -115,6 +126,7 @@ long ring_put(struct ring *r, const char *data, size_t len)
     r->head += len;
     ring_begin(r);
     resume_readers(r);
+    hold_feed(r);
     return (long)len;
 }
 

@@ -46,6 +46,7 @@ mrp_headers_get(const struct mrp_headers *h,
                 const char *name); /* the first, any case; borrowed or NULL */
 MRP_EXPORT void mrp_headers_done(struct mrp_headers *h);
 
+#define MRP_HTTP_PIECE ((size_t)64 << 10) /* the most that a sink is given at once */
 #define MRP_HTTP_PAUSE (-2L)
 #define MRP_HTTP_ABORT (-1L)
 
@@ -106,8 +107,7 @@ struct mrp_http_request {
     size_t body_len;
     const struct mrp_http_source *source; /* instead of body */
     const struct mrp_http_sink *sink;     /* NULL: the body is kept in the response */
-    size_t max_body; /* of a kept body; 0: 8 MiB. Longer answers fail with MRP_E_REMOTE. With a
-                        sink: what is expected, for the size of buffers */
+    size_t max_body; /* of a kept body; 0: 8 MiB. Longer answers fail with MRP_E_REMOTE */
     unsigned flags;
     int64_t timeout_ms; /* for the whole call with its retries; 0: none, only the stall limit */
     int64_t stall_ms;   /* no byte for so long: broken; 0: 60 s */
@@ -159,6 +159,9 @@ MRP_EXPORT int mrp_http_wait(struct mrp_http_call *call, struct mrp_error *err) 
 MRP_EXPORT bool mrp_http_ended(const struct mrp_http_call *call);
 MRP_EXPORT void
 mrp_http_resume(struct mrp_http_call *call); /* after MRP_HTTP_PAUSE of source or sink; cheap */
+/** From inside of a sink's `write` that takes its bytes: no more of them until mrp_http_resume.
+ * Cheaper than MRP_HTTP_PAUSE next time, for which the bytes have to be copied and kept. */
+MRP_EXPORT void mrp_http_hold(struct mrp_http_call *call);
 MRP_EXPORT void mrp_http_call_free(struct mrp_http_call **call); /* ends it if it still runs */
 
 MRP_EXPORT void mrp_http_response_done(struct mrp_http_response *resp); /* and zeroes it */
