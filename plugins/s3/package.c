@@ -427,34 +427,6 @@ static int set_outputs(struct mrp_stage *stage,
     return rc;
 }
 
-int mrp_package_run(void *options,
-                    struct mrp_stage *stage,
-                    enum mrp_result *result,
-                    struct mrp_error *err)
-{
-    const struct mrp_package *o = options;
-    mrp_auto(block_done) struct block b = {0};
-    mrp_auto(mrp_free_json) json_t *secondary = json_object();
-    mrp_auto(packed_done) struct packed p = {0};
-    int rc = block_of_stage(&b, o, stage, err);
-    if (rc == MRP_OK)
-        rc = pack_one(&p, o, stage, &b, NULL, err);
-    if (rc)
-        return rc;
-
-    bool changed = p.changed;
-    const char *id;
-    json_t *j;
-    json_t *ids = o->files ? NULL : mrp_json_obj(mrp_stage_artifacts(stage), "secondary-artifacts");
-    json_object_foreach(ids, id, j)
-    {
-        if ((rc = one_secondary(secondary, &changed, o, stage, id, j, pack_one, err)) != 0)
-            return rc;
-    }
-    *result = changed ? MRP_CHANGED : MRP_UNCHANGED;
-    return set_outputs(stage, &p, &secondary, err);
-}
-
 /* Pack into a nameless file, to know whether the bytes would differ; p->file becomes the file that
  * holds them already, or the one that a run would write. */
 static int try_one(struct packed *p,
@@ -496,37 +468,52 @@ static int try_one(struct packed *p,
     return MRP_OK;
 }
 
+/* The artifacts and, beside them, each of the secondary ones. */
+static int package(const struct mrp_package *o,
+                   struct mrp_stage *stage,
+                   pack_fn pack,
+                   enum mrp_result *result,
+                   struct mrp_error *err)
+{
+    mrp_auto(block_done) struct block b = {0};
+    mrp_auto(mrp_free_json) json_t *secondary = json_object();
+    mrp_auto(packed_done) struct packed p = {0};
+    int rc = block_of_stage(&b, o, stage, err);
+    if (rc == MRP_OK)
+        rc = pack(&p, o, stage, &b, NULL, err);
+    if (rc)
+        return rc;
+    bool changed = p.changed;
+    const char *id;
+    json_t *j;
+    json_t *ids = o->files ? NULL : mrp_json_obj(mrp_stage_artifacts(stage), "secondary-artifacts");
+    json_object_foreach(ids, id, j)
+    {
+        if ((rc = one_secondary(secondary, &changed, o, stage, id, j, pack, err)) != 0)
+            return rc;
+    }
+    *result = changed ? MRP_CHANGED : MRP_UNCHANGED;
+    return set_outputs(stage, &p, &secondary, err);
+}
+
+int mrp_package_run(void *options,
+                    struct mrp_stage *stage,
+                    enum mrp_result *result,
+                    struct mrp_error *err)
+{
+    return package(options, stage, pack_one, result, err);
+}
+
 int mrp_package_plan(void *options,
                      struct mrp_stage *stage,
                      enum mrp_result *result,
                      struct mrp_error *err)
 {
-    const struct mrp_package *o = options;
-    mrp_auto(block_done) struct block b = {0};
-    mrp_auto(mrp_free_json) json_t *secondary = json_object();
-    mrp_auto(packed_done) struct packed p = {0};
-    bool changed = false;
-    int rc = block_of_stage(&b, o, stage, err);
-    if (rc == MRP_OK)
-        rc = try_one(&p, o, stage, &b, NULL, err);
-    const char *id;
-    json_t *j;
-    json_t *ids = o->files ? NULL : mrp_json_obj(mrp_stage_artifacts(stage), "secondary-artifacts");
-    if (rc == MRP_OK)
-        json_object_foreach(ids, id, j)
-        {
-            rc = one_secondary(secondary, &changed, o, stage, id, j, try_one, err);
-            if (rc)
-                break;
-        }
-    if (rc == MRP_E_ARTIFACT) {
-        /* the phases make the files; nothing is wrong yet */
-        mrp_change(stage, "pack the artifacts (known after the phases)");
-        *result = MRP_CHANGED;
-        return MRP_OK;
-    }
-    if (rc)
+    int rc = package(options, stage, try_one, result, err);
+    if (rc != MRP_E_ARTIFACT)
         return rc;
-    *result = p.changed || changed ? MRP_CHANGED : MRP_UNCHANGED;
-    return set_outputs(stage, &p, &secondary, err);
+    /* the phases make the files; nothing is wrong yet */
+    mrp_change(stage, "pack the artifacts (known after the phases)");
+    *result = MRP_CHANGED;
+    return MRP_OK;
 }
