@@ -239,21 +239,6 @@ static int conclude(struct mrp_deployment *d, struct mrp_error *err)
     return mrp_hint(err, "%s%s%.160s", after, why ? "; " : "", why ? why : "");
 }
 
-static int open_run(struct mrp_deployment *d,
-                    struct mrp_http **http,
-                    struct mrp_aws **aws,
-                    struct mrp_error *err)
-{
-    int rc = mrp_targets_make(d, err);
-    if (rc == MRP_OK)
-        rc = mrp_http_new(http, d->stage, err);
-    if (rc == MRP_OK)
-        rc = mrp_aws_new(aws, *http, d->stage, err);
-    d->http = *http;
-    d->aws = *aws;
-    return rc;
-}
-
 static int waves(struct mrp_deployment *d, bool *failed, struct mrp_error *err)
 {
     for (size_t wave = 0; wave < d->waves && !*failed; wave++) {
@@ -275,11 +260,9 @@ int mrp_deploy_run(void *options,
                    enum mrp_result *result,
                    struct mrp_error *err)
 {
-    mrp_auto(mrp_http_free) struct mrp_http *http = NULL;
-    mrp_auto(mrp_aws_free) struct mrp_aws *aws = NULL;
     mrp_auto(mrp_targets_done) struct mrp_deployment d = {.o = options, .stage = stage};
     bool failed = false;
-    int rc = open_run(&d, &http, &aws, err);
+    int rc = mrp_targets_open(&d, err);
     if (rc == MRP_OK)
         rc = mrp_targets_images(&d, err);
     if (rc == MRP_OK)
@@ -331,11 +314,9 @@ int mrp_deploy_plan(void *options,
                     enum mrp_result *result,
                     struct mrp_error *err)
 {
-    mrp_auto(mrp_http_free) struct mrp_http *http = NULL;
-    mrp_auto(mrp_aws_free) struct mrp_aws *aws = NULL;
     mrp_auto(mrp_targets_done) struct mrp_deployment d = {
         .o = options, .stage = stage, .planning = true};
-    int rc = open_run(&d, &http, &aws, err);
+    int rc = mrp_targets_open(&d, err);
     if (rc == MRP_OK)
         rc = mrp_targets_images(&d, err);
     if (rc == MRP_E_NOTFOUND) {

@@ -75,7 +75,8 @@ struct mrp_deployment {
 const char *mrp_target_state_name(enum mrp_target_state state);
 
 /* ---- targets.c: from the options to targets ---- */
-int mrp_targets_make(struct mrp_deployment *d, struct mrp_error *err) MRP_NODISCARD;
+/** The targets that `d->o` names, and the engine and the client that their calls go through. */
+int mrp_targets_open(struct mrp_deployment *d, struct mrp_error *err) MRP_NODISCARD;
 void mrp_targets_done(struct mrp_deployment *d);
 /** The images of every target; MRP_E_NOTFOUND when a file of definitions is missing. */
 int mrp_targets_images(struct mrp_deployment *d, struct mrp_error *err) MRP_NODISCARD;

@@ -106,17 +106,9 @@ int mrp_deploy_verify(void *options,
                       enum mrp_result *result,
                       struct mrp_error *err)
 {
-    mrp_auto(mrp_http_free) struct mrp_http *http = NULL;
-    mrp_auto(mrp_aws_free) struct mrp_aws *aws = NULL;
     mrp_auto(mrp_targets_done) struct mrp_deployment d = {.o = options, .stage = stage};
     mrp_auto(mrp_free_json) json_t *regions = json_object();
-    int rc = mrp_targets_make(&d, err);
-    if (rc == MRP_OK)
-        rc = mrp_http_new(&http, stage, err);
-    if (rc == MRP_OK)
-        rc = mrp_aws_new(&aws, http, stage, err);
-    d.http = http;
-    d.aws = aws;
+    int rc = mrp_targets_open(&d, err);
     if (rc == MRP_OK)
         rc = mrp_targets_each(&d, SIZE_MAX, look, err);
     if (rc)

@@ -144,7 +144,7 @@ static int waves_by_default(struct mrp_deployment *d, struct mrp_error *err)
     return rc;
 }
 
-int mrp_targets_make(struct mrp_deployment *d, struct mrp_error *err)
+int mrp_targets_open(struct mrp_deployment *d, struct mrp_error *err)
 {
     int rc = d->o->waves ? waves_from_option(d, err) : waves_by_default(d, err);
     if (rc)
@@ -154,7 +154,8 @@ int mrp_targets_make(struct mrp_deployment *d, struct mrp_error *err)
         return mrp_hint(err,
                         "set regions.primary and regions.secondary in the spec, or `regions` here");
     }
-    return MRP_OK;
+    rc = mrp_http_new(&d->http, d->stage, err);
+    return rc ? rc : mrp_aws_new(&d->aws, d->http, d->stage, err);
 }
 
 void mrp_targets_done(struct mrp_deployment *d)
@@ -179,6 +180,8 @@ void mrp_targets_done(struct mrp_deployment *d)
     free(d->targets);
     d->targets = NULL;
     d->count = 0;
+    mrp_aws_free(&d->aws);
+    mrp_http_free(&d->http);
 }
 
 /* ---- images ---- */
@@ -317,14 +320,5 @@ int mrp_targets_each(struct mrp_deployment *d, size_t wave, mrp_task_fn fn, stru
     for (size_t i = 0; rc == MRP_OK && i < d->count; i++)
         if (wave == SIZE_MAX || d->targets[i].wave == wave)
             rc = mrp_group_spawn(group, fn, &d->targets[i], err);
-    if (group) {
-        struct mrp_error first = {0};
-        int waited = mrp_group_wait(group, &first);
-        if (rc == MRP_OK && waited) {
-            rc = waited;
-            *err = first;
-        }
-    }
-    mrp_group_free(&group);
-    return rc;
+    return mrp_group_finish(&group, rc, err);
 }
