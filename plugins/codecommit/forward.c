@@ -58,15 +58,7 @@ static int ask_pack(struct probe *p, const struct mrp_oid *old, struct mrp_error
         rc = mrp_group_spawn(group, pull_task, p, err);
     if (!rc)
         rc = mrp_group_spawn(group, read_task, p, err);
-    if (group) {
-        struct mrp_error late = {0};
-        int ended = mrp_group_wait(group, &late);
-        if (!rc && ended) {
-            *err = late;
-            rc = ended;
-        }
-    }
-    mrp_group_free(&group);
+    rc = mrp_group_finish(&group, rc, err);
     mrp_hub_free(&p->hub);
     mrp_commits_free(&p->commits);
     return rc;

@@ -217,13 +217,7 @@ static int run_pairs(struct mrp_mirror *m, struct mrp_error *err)
     int rc = mrp_group_new(&group, m->session.http, jobs, err);
     for (size_t i = 0; i < m->count && !rc; i++)
         rc = mrp_group_spawn(group, mrp_pair_run, &m->pairs[i], err);
-    struct mrp_error late = {0};
-    if (group && mrp_group_wait(group, &late) && !rc) {
-        *err = late;
-        rc = late.code;
-    }
-    mrp_group_free(&group);
-    return rc;
+    return mrp_group_finish(&group, rc, err);
 }
 
 /* The first failure in words, with how many there were. */

@@ -66,12 +66,7 @@ static int list_all(struct mrp_pair *pair, struct mrp_error *err)
         if (!pair->lanes[i].over)
             rc = mrp_group_spawn(group, list_task, &tasks[i + 1], err);
     }
-    struct mrp_error late = {0};
-    if (group && mrp_group_wait(group, &late) && !rc) {
-        *err = late;
-        rc = late.code;
-    }
-    mrp_group_free(&group);
+    rc = mrp_group_finish(&group, rc, err);
     free(tasks);
     if (!rc && pair->failed) {
         *err = pair->err;

@@ -88,14 +88,7 @@ static int run_tasks(struct round *r, struct push_task *tasks, size_t count, str
         rc = mrp_group_spawn(group, pull_task, r, err);
     if (rc && r->hub)
         mrp_hub_break(r->hub, err);
-    struct mrp_error ended = {0};
-    int late = group ? mrp_group_wait(group, &ended) : MRP_OK;
-    mrp_group_free(&group);
-    if (!rc && late) {
-        *err = ended;
-        rc = late;
-    }
-    return rc;
+    return mrp_group_finish(&group, rc, err);
 }
 
 static void moved(void *arg, size_t len)

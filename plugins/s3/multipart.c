@@ -118,16 +118,7 @@ put_all(struct mrp_object *obj, struct mrp_http *http, const char *id, struct mr
         jobs[i] = (struct job){obj, id, i};
         rc = mrp_group_spawn(group, put_part, &jobs[i], err);
     }
-    if (group) {
-        /* the first failed part says why, not the spawn that was refused because of it */
-        struct mrp_error first = {0};
-        int waited = mrp_group_wait(group, &first);
-        if (waited) {
-            rc = waited;
-            *err = first;
-        }
-    }
-    mrp_group_free(&group);
+    rc = mrp_group_finish(&group, rc, err);
     free(jobs);
     return rc;
 }
