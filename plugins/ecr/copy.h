@@ -127,6 +127,16 @@ bool is_fatal(int rc);
  * destinations are job_drop()ed. */
 int tree_copy(struct job *job, const char *digest, uint64_t mask, int depth, struct mrp_error *err)
     MRP_NODISCARD;
+typedef int (
+    *tree_fn)(struct job *job, const char *digest, uint64_t mask, int depth, struct mrp_error *err);
+/** fn for each manifest of an index, so many at once. */
+int tree_children(struct job *job,
+                  const struct manifest *index,
+                  uint64_t mask,
+                  int depth,
+                  unsigned at_once,
+                  tree_fn fn,
+                  struct mrp_error *err) MRP_NODISCARD;
 /** Keep what was read for the others, unless someone was faster: the last 16 MiB of manifests. */
 void tree_keep(struct route *route, struct item *item, struct manifest **m);
 /** The manifest of the source, read once as long as it is kept. A reference of the caller's own. */

@@ -347,23 +347,17 @@ static int part_task(void *arg, struct mrp_error *err)
     return copy_round(p->job, p->digest, p->mask, 0, err);
 }
 
-/* What refers to the manifests in an index: signatures of one platform's image. */
-static int of_children(struct job *job,
-                       const struct manifest *index,
-                       uint64_t mask,
-                       int depth,
-                       struct mrp_error *err);
-
-/* With an index, its platforms too. */
+/* With an index, what refers to the manifests in it: signatures of one platform's image. */
 static int
 below(struct job *job, const char *digest, uint64_t mask, int depth, struct mrp_error *err)
 {
+    enum { AT_ONCE = 4 };
     mrp_auto(manifest_free) struct manifest *m = NULL;
     int rc = tree_manifest(&m, job, digest, err);
     if (rc || !m->index || depth >= MANIFEST_DEPTH_MAX)
         return rc;
     job->route->looked += m->count;
-    return of_children(job, m, mask, depth + 1, err);
+    return tree_children(job, m, mask, depth + 1, AT_ONCE, referrers_copy, err);
 }
 
 int referrers_copy(struct job *job,
@@ -383,37 +377,4 @@ int referrers_copy(struct job *job,
     if (!rc)
         rc = below(job, digest, mask, depth, err);
     return mrp_group_finish(&group, rc, err);
-}
-
-struct platform {
-    struct job *job;
-    const char *digest;
-    uint64_t mask;
-    int depth;
-};
-
-static int platform_task(void *arg, struct mrp_error *err)
-{
-    const struct platform *p = arg;
-    return referrers_copy(p->job, p->digest, p->mask, p->depth, err);
-}
-
-static int of_children(struct job *job,
-                       const struct manifest *index,
-                       uint64_t mask,
-                       int depth,
-                       struct mrp_error *err)
-{
-    enum { AT_ONCE = 4 };
-    struct platform *all = calloc(index->count + 1, sizeof *all);
-    struct mrp_group *group = NULL;
-    int rc = all ? mrp_group_new(&group, job->route->copier->hub->http, AT_ONCE, err)
-                 : mrp_fail(err, MRP_E_NOMEM, "referrers");
-    for (size_t i = 0; !rc && i < index->count; i++) {
-        all[i] = (struct platform){job, index->items[i].digest, mask, depth};
-        rc = mrp_group_spawn(group, platform_task, &all[i], err);
-    }
-    rc = mrp_group_finish(&group, rc, err);
-    free(all);
-    return rc;
 }

@@ -234,6 +234,7 @@ int tree_put(struct job *job,
 }
 
 struct child {
+    tree_fn fn;
     struct job *job;
     const char *digest;
     uint64_t mask;
@@ -243,7 +244,28 @@ struct child {
 static int child_task(void *arg, struct mrp_error *err)
 {
     const struct child *c = arg;
-    return tree_copy(c->job, c->digest, c->mask, c->depth, err);
+    return c->fn(c->job, c->digest, c->mask, c->depth, err);
+}
+
+int tree_children(struct job *job,
+                  const struct manifest *index,
+                  uint64_t mask,
+                  int depth,
+                  unsigned at_once,
+                  tree_fn fn,
+                  struct mrp_error *err)
+{
+    struct child *children = calloc(index->count + 1, sizeof *children);
+    struct mrp_group *group = NULL;
+    int rc = children ? mrp_group_new(&group, job->route->copier->hub->http, at_once, err)
+                      : mrp_fail(err, MRP_E_NOMEM, "copy");
+    for (size_t i = 0; !rc && i < index->count; i++) {
+        children[i] = (struct child){fn, job, index->items[i].digest, mask, depth};
+        rc = mrp_group_spawn(group, child_task, &children[i], err);
+    }
+    rc = mrp_group_finish(&group, rc, err);
+    free(children);
+    return rc;
 }
 
 static int copy_children(struct job *job,
@@ -252,20 +274,11 @@ static int copy_children(struct job *job,
                          int depth,
                          struct mrp_error *err)
 {
+    enum { AT_ONCE = 16 };
     if (depth >= MANIFEST_DEPTH_MAX)
         return mrp_fail(err, MRP_E_REMOTE, "index %s: indexes inside indexes, more than %d deep",
                         m->digest, MANIFEST_DEPTH_MAX);
-    struct child *children = calloc(m->count + 1, sizeof *children);
-    struct mrp_group *group = NULL;
-    int rc = children ? mrp_group_new(&group, job->route->copier->hub->http, 16, err)
-                      : mrp_fail(err, MRP_E_NOMEM, "copy");
-    for (size_t i = 0; !rc && i < m->count; i++) {
-        children[i] = (struct child){job, m->items[i].digest, mask, depth + 1};
-        rc = mrp_group_spawn(group, child_task, &children[i], err);
-    }
-    rc = mrp_group_finish(&group, rc, err);
-    free(children);
-    return rc;
+    return tree_children(job, m, mask, depth + 1, AT_ONCE, tree_copy, err);
 }
 
 struct heads {
