@@ -346,26 +346,31 @@ static void add_env(struct mrp_buf *out, const char *pair)
     mrp_buf_addf(out, "%.*s=\"$%.*s\"", n, pair, n, pair);
 }
 
+/* The option whose value a word of the command line is or ends with, and where in it that begins.
+ * getopt knows abbreviations and letters in a row, so only it can say. */
+struct said {
+    const struct mrp_cli_option *option;
+    size_t at;
+};
+
+static bool says(const struct said *said, const char *name)
+{
+    return said->option && strcmp(said->option->name, name) == 0;
+}
+
 /* The command without --from: a failure card adds the stage that it is about. */
-static void add_again(struct mrp_buf *out, int argc, char **argv)
+static void add_again(struct mrp_buf *out, int argc, char **argv, const struct said *said)
 {
     for (int i = 0; i < argc; i++) {
-        if (!strcmp(argv[i], "--from")) {
-            i++;
-            continue;
-        }
-        if (mrp_starts(argv[i], "--from="))
+        bool from = says(&said[i], "from");
+        bool before_from = i + 1 < argc && says(&said[i + 1], "from") && said[i + 1].at == 0;
+        if (from || before_from)
             continue;
         if (i > 0)
             mrp_buf_addc(out, ' ');
-        if (mrp_starts(argv[i], "--env=")) {
-            mrp_buf_adds(out, "--env=");
-            add_env(out, argv[i] + 6);
-        } else if (i > 0 && (!strcmp(argv[i - 1], "--env") || !strcmp(argv[i - 1], "-e"))) {
-            add_env(out, argv[i]);
-        } else if (mrp_starts(argv[i], "-e") && argv[i][2]) {
-            mrp_buf_adds(out, "-e");
-            add_env(out, argv[i] + 2);
+        if (says(&said[i], "env")) {
+            mrp_buf_add(out, argv[i], said[i].at);
+            add_env(out, argv[i] + said[i].at);
         } else {
             add_quoted(out, argv[i]);
         }
@@ -390,6 +395,7 @@ static const char *optional_word(int argc, char **argv)
 static int each_option(struct mrp_cli_args *args,
                        enum mrp_cli_id *command,
                        bool seen[OPTIONS],
+                       struct said *said,
                        int argc,
                        char **argv,
                        struct mrp_error *err)
@@ -405,6 +411,8 @@ static int each_option(struct mrp_cli_args *args,
                                               : add_operand(args, optarg, err);
         } else if (o) {
             seen[o - mrp_cli_options] = true;
+            if (optarg)
+                said[optind - 1] = (struct said){o, (size_t)(optarg - argv[optind - 1])};
             rc = store(args, o, o->kind == MRP_CLI_OPTIONAL ? optional_word(argc, argv) : optarg,
                        err);
         } else if (code == ':') {
@@ -433,9 +441,15 @@ int mrp_cli_parse(struct mrp_cli_args *args,
     bool seen[OPTIONS] = {false};
     struct mrp_buf again = MRP_BUF_INIT(1 << 20);
     *command = MRP_CLI_COMMANDS;
-    add_again(&again, argc, argv);
-    args->command_line = mrp_buf_take(&again);
-    int rc = each_option(args, command, seen, argc, argv, err);
+    struct said *said = calloc((size_t)argc + 1, sizeof *said);
+    if (!said)
+        return mrp_fail(err, MRP_E_NOMEM, "no memory");
+    int rc = each_option(args, command, seen, said, argc, argv, err);
+    if (!rc) {
+        add_again(&again, argc, argv, said);
+        args->command_line = mrp_buf_take(&again);
+    }
+    free(said);
     if (!rc && *command != MRP_CLI_COMMANDS)
         rc = check_fit(*command, seen, err);
     if (!rc && *command != MRP_CLI_COMMANDS)
