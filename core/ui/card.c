@@ -40,21 +40,28 @@ static void put_error(const struct card *c, const json_t *error)
     field(c, "hint", mrp_json_str(error, "hint"));
 }
 
-/* How it ended: an exit status or a signal, by number or by name. */
+char *mrp_ui_signal(const json_t *event)
+{
+    const json_t *sig = json_object_get(event, "signal");
+    if (json_is_string(sig))
+        return mrp_strf("SIG%s", json_string_value(sig));
+    if (!json_is_integer(sig) || json_integer_value(sig) <= 0)
+        return NULL;
+    int number = (int)json_integer_value(sig);
+    const char *name = sigabbrev_np(number);
+    return name ? mrp_strf("SIG%s", name) : mrp_strf("signal %d", number);
+}
+
+/* How it ended: an exit status or a signal. */
 static void put_end(const struct card *c, const json_t *failure)
 {
-    const json_t *sig = json_object_get(failure, "signal");
     const json_t *status = json_object_get(failure, "exit");
+    mrp_auto(mrp_free_str) char *sig = mrp_ui_signal(failure);
     mrp_auto(mrp_free_str) char *text = NULL;
-    if (json_is_string(sig)) {
-        text = mrp_strf("ended by %s", json_string_value(sig));
-    } else if (json_is_integer(sig) && json_integer_value(sig) > 0) {
-        int number = (int)json_integer_value(sig);
-        const char *name = sigabbrev_np(number);
-        text = name ? mrp_strf("ended by SIG%s", name) : mrp_strf("ended by signal %d", number);
-    } else if (json_is_integer(status)) {
+    if (sig)
+        text = mrp_strf("ended by %s", sig);
+    else if (json_is_integer(status))
         text = mrp_strf("%d", (int)json_integer_value(status));
-    }
     field(c, "exit", text);
 }
 

@@ -101,13 +101,14 @@ static void on_command(struct mrp_ui *ui, const json_t *e)
 
 static void on_command_ended(struct mrp_ui *ui, const json_t *e)
 {
-    int64_t status = mrp_json_int(e, "exit", 0), sig = mrp_json_int(e, "signal", 0);
-    if (status == 0 && sig == 0)
+    int64_t status = mrp_json_int(e, "exit", 0);
+    mrp_auto(mrp_free_str) char *sig = mrp_ui_signal(e);
+    if (status == 0 && !sig)
         return;
+    int index = (int)mrp_json_int(e, "index", 0);
     mrp_auto(mrp_free_str) char *text =
-        sig ? mrp_strf("command %d was ended by signal %d", (int)mrp_json_int(e, "index", 0),
-                       (int)sig)
-            : mrp_strf("command %d failed: exit %d", (int)mrp_json_int(e, "index", 0), (int)status);
+        sig ? mrp_strf("command %d was ended by %s", index, sig)
+            : mrp_strf("command %d failed: exit %d", index, (int)status);
     line(ui, e, MRP_UI_RED, text);
 }
 

@@ -42,14 +42,15 @@ void mrp_ui_heartbeat(struct mrp_ui *ui, int64_t now);
 /** Append the lines of CodeBuild's log format. */
 void mrp_ui_codebuild(struct mrp_ui *ui, const json_t *event);
 
-/** Append the table of stages, the failure cards and the closing line. `columns`: 0 for no limit.
- */
+/** Append the table of stages, the failure cards and the closing line. */
 void mrp_ui_summary(struct mrp_buf *out,
                     const struct mrp_ui_model *model,
                     bool color,
                     const char *mode);
 /** Append one failure card. */
 void mrp_ui_card(struct mrp_buf *out, const json_t *failure, bool color);
+/** "SIGKILL" where the event names a signal, else NULL. The caller frees it. */
+char *mrp_ui_signal(const json_t *event);
 /** "changed" as the user reads it in this mode. */
 const char *mrp_ui_result_word(const char *result, const char *mode);
 enum mrp_ui_style mrp_ui_result_style(const char *result);
