@@ -82,14 +82,27 @@ static size_t count_result(const struct mrp_ui_model *model, const char *result)
     return n;
 }
 
+/* "unchanged" speaks of stages: a run that carried none out says what else is true. */
+static const char *closing_word(const struct mrp_ui_model *model, const char *mode)
+{
+    if (!model->result)
+        return "not finished";
+    if (mrp_streq(model->result, "unchanged") && count_result(model, "unchanged") == 0) {
+        if (mrp_streq(mode, "verify"))
+            return "nothing compared";
+        if (!mrp_streq(mode, "plan"))
+            return "succeeded";
+    }
+    return mrp_ui_result_word(model->result, mode);
+}
+
 static void
 put_closing(struct mrp_buf *out, const struct mrp_ui_model *model, bool color, const char *mode)
 {
     static const char *const results[] = {"changed", "unchanged", "failed", "skipped", "cancelled"};
     char took[32];
     mrp_buf_addf(out, "%s%s%s", mrp_ui_sgr(color, mrp_ui_result_style(model->result)),
-                 model->result ? mrp_ui_result_word(model->result, mode) : "not finished",
-                 mrp_ui_sgr(color, MRP_UI_RESET));
+                 closing_word(model, mode), mrp_ui_sgr(color, MRP_UI_RESET));
     if (model->result)
         mrp_buf_addf(out, " in %s", mrp_show_ms(took, sizeof took, model->ms));
     const char *before = ": ";
