@@ -24,7 +24,7 @@ const struct mrp_cli_command mrp_cli_commands[MRP_CLI_COMMANDS] = {
     [MRP_CLI_DO] =
         {"do", "PLUGIN/ACTION [KEY=VALUE | KEY:=JSON ...]", "run one action without a spec",
          "KEY=VALUE gives text, KEY:=JSON a list, a map or any other JSON value. Values may hold "
-         "${{ env.NAME }}, which keeps secrets out of the process list.",
+         "${{env.NAME}}, which keeps secrets out of the process list.",
          1, 4096, mrp_cli_do},
     [MRP_CLI_INIT] =
         {"init", "[FILE]", "write the stages that --to derives into the file",

@@ -27,6 +27,8 @@ static void paragraph(struct mrp_buf *out, const char *text, size_t indent)
 static void verbatim(struct mrp_buf *out, const char *text)
 {
     struct mrp_view rest = mrp_view_str(text), piece;
+    while (rest.n > 0 && rest.p[rest.n - 1] == '\n')
+        rest.n--;
     while (mrp_view_next(&piece, &rest, '\n')) {
         mrp_auto(mrp_free_str) char *line = mrp_strndup(piece.p, piece.n);
         if (line && mrp_ui_columns(line, piece.n) + 2 > mrp_cli_width()) {
@@ -107,21 +109,26 @@ const struct mrp_action *mrp_cli_action(const struct mrp_plugin *plugin, size_t 
     return (const struct mrp_action *)(const void *)(base + n * plugin->action_size);
 }
 
-static char *type_text(const struct mrp_option *o)
+#define TYPE_COLUMNS 28 /* a longer list of choices would leave the meaning no room */
+
+static char *choices_text(const struct mrp_option *o, const char *between)
 {
-    if (o->type != MRP_OPT_ENUM || !o->choices)
-        return mrp_strdup(mrp_option_type_name(o->type));
     struct mrp_buf text = MRP_BUF_INIT(4096);
     for (size_t i = 0; o->choices[i]; i++)
-        mrp_buf_addf(&text, "%s%s", i ? "|" : "", o->choices[i]);
+        mrp_buf_addf(&text, "%s%s", i ? between : "", o->choices[i]);
     return mrp_buf_take(&text);
 }
 
 static void add_option(struct mrp_ui_table *t, const struct mrp_option *o)
 {
-    mrp_auto(mrp_free_str) char *type = type_text(o);
+    bool listed = o->type == MRP_OPT_ENUM && o->choices && o->choices[0];
+    mrp_auto(mrp_free_str) char *choices = listed ? choices_text(o, "|") : NULL;
+    mrp_auto(mrp_free_str) char *many =
+        choices && strlen(choices) > TYPE_COLUMNS ? choices_text(o, ", ") : NULL;
+    const char *type = choices && !many ? choices : mrp_option_type_name(o->type);
     mrp_auto(mrp_free_str) char *help =
-        mrp_strf("%s%s", o->help ? o->help : "", o->flags & MRP_DEPRECATED ? " (deprecated)" : "");
+        mrp_strf("%s%s%s%s", o->help ? o->help : "", many ? "; one of: " : "", many ? many : "",
+                 o->flags & MRP_DEPRECATED ? " (deprecated)" : "");
     bool secret = o->type == MRP_OPT_SECRET || (o->flags & MRP_SECRET_VALUE);
     mrp_ui_table_add(t, MRP_UI_BOLD, o->name);
     mrp_ui_table_add(t, MRP_UI_NORMAL, type);
