@@ -29,6 +29,7 @@ struct route {
     struct item *kept_last;
     size_t kept_bytes;
     char **tags; /* of the source, when listed; sorted */
+    size_t tag_count;
     bool tags_listed;
     bool listing;
     struct mrp_waitq turn;

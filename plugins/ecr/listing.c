@@ -128,6 +128,44 @@ int registry_tags(struct repo *repo, name_fn each, void *arg, struct mrp_error *
     return pages(&w, err);
 }
 
+/* There may be so many that mrp_strv_add, which counts them each time, would take long. */
+struct tag_list {
+    char **list;
+    size_t count;
+    size_t room;
+};
+
+static int keep_tag(void *arg, const char *name, struct mrp_error *err)
+{
+    struct tag_list *tags = arg;
+    if (tags->count + 1 >= tags->room) {
+        size_t room = tags->room ? 2 * tags->room : 64;
+        char **list = realloc(tags->list, room * sizeof *list);
+        if (!list)
+            return mrp_fail(err, MRP_E_NOMEM, "tags");
+        tags->list = list;
+        tags->room = room;
+    }
+    char *copy = mrp_strdup(name);
+    tags->list[tags->count] = copy;
+    tags->count += copy ? 1 : 0;
+    tags->list[tags->count] = NULL;
+    return copy ? 0 : mrp_fail(err, MRP_E_NOMEM, "tags");
+}
+
+int registry_all_tags(char ***out, size_t *count, struct repo *repo, struct mrp_error *err)
+{
+    struct tag_list tags = {0};
+    int rc = registry_tags(repo, keep_tag, &tags, err);
+    if (rc) {
+        mrp_free_strv(&tags.list);
+        return rc;
+    }
+    *out = tags.list;
+    *count = tags.count;
+    return 0;
+}
+
 int registry_catalog(struct host *host, name_fn each, void *arg, struct mrp_error *err)
 {
     mrp_auto(mrp_free_str) char *path = mrp_strf("/v2/_catalog?n=%d", PAGE);

@@ -33,11 +33,6 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int add_tag(void *arg, const char *name, struct mrp_error *err)
-{
-    return mrp_strv_add(arg, name) ? mrp_fail(err, MRP_E_NOMEM, "tags") : 0;
-}
-
 static int list_tags(struct route *route, struct mrp_error *err)
 {
     struct mrp_http *http = route->copier->hub->http;
@@ -50,14 +45,16 @@ static int list_tags(struct route *route, struct mrp_error *err)
         return 0;
     route->listing = true;
     mrp_auto(mrp_free_strv) char **tags = NULL;
-    int rc = route->src.repo ? registry_tags(route->src.repo, add_tag, &tags, err)
+    size_t n = 0;
+    int rc = route->src.repo ? registry_all_tags(&tags, &n, route->src.repo, err)
                              : layout_tags(&tags, route->src.layout, err);
     route->listing = false;
     if (!rc) {
-        size_t n = mrp_strv_len(tags);
+        n = route->src.repo ? n : mrp_strv_len(tags);
         if (n)
             qsort(tags, n, sizeof *tags, by_text);
         route->tags = mrp_take_strv(&tags);
+        route->tag_count = n;
         route->tags_listed = true;
     }
     mrp_waitq_wake(&route->turn, http);
@@ -74,7 +71,7 @@ static int tag_digest(struct found *out, struct job *job, const char *tag, struc
         int rc = list_tags(route, err);
         if (rc)
             return rc;
-        size_t n = mrp_strv_len(route->tags);
+        size_t n = route->tag_count;
         if (!n || !bsearch(&tag, route->tags, n, sizeof *route->tags, by_text))
             return 0;
     }

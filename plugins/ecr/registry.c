@@ -8,11 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-static int nomem(struct mrp_error *err)
-{
-    return mrp_fail(err, MRP_E_NOMEM, "registry request");
-}
-
 static char *what_text(const char *verb, const struct repo *repo, const char *ref)
 {
     return mrp_strf("%s %s/%s%s%s", verb, repo->host->name, repo->name,
@@ -30,7 +25,7 @@ static int manifest_call(struct mrp_http_response *resp,
 {
     mrp_auto(mrp_free_str) char *path = mrp_strf("/v2/%s/manifests/%s", repo->name, ref);
     if (!path || !what)
-        return nomem(err);
+        return mrp_fail(err, MRP_E_NOMEM, "registry request");
     const struct call c = {.api = body ? API_MANIFEST : API_READ,
                            .method = method,
                            .path = path,
@@ -147,7 +142,7 @@ int registry_put(struct repo *repo,
     if (rc)
         return rc;
     if (resp.status < 200 || resp.status > 299) {
-        rc = host_error(&resp, repo->host, what, err);
+        host_error(&resp, repo->host, what, err);
         if (is_immutable(&resp, err)) {
             err->code = MRP_E_CONFLICT;
             return mrp_hint(err, "the tag is immutable there and holds another image: use a new "
@@ -155,7 +150,7 @@ int registry_put(struct repo *repo,
         }
         if (is_missing_part(err))
             err->code = MRP_E_NOTFOUND;
-        return err->code == MRP_E_NOTFOUND || rc != MRP_E_NOTFOUND ? err->code : rc;
+        return err->code;
     }
     const char *got = mrp_headers_get(&resp.headers, "Docker-Content-Digest");
     if (got && strcmp(got, m->digest) != 0)

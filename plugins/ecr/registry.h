@@ -78,6 +78,9 @@ bool registry_may_retry(int rc, const struct mrp_error *err);
 
 typedef int (*name_fn)(void *arg, const char *name, struct mrp_error *err);
 int registry_tags(struct repo *repo, name_fn each, void *arg, struct mrp_error *err) MRP_NODISCARD;
+/** The same as an array (owned, free with mrp_free_strv; NULL: no tag). */
+int registry_all_tags(char ***out, size_t *count, struct repo *repo, struct mrp_error *err)
+    MRP_NODISCARD;
 int registry_catalog(struct host *host, name_fn each, void *arg, struct mrp_error *err)
     MRP_NODISCARD;
 /** The index of referrers; NULL in *out if the registry has no such API. */

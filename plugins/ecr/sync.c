@@ -217,11 +217,16 @@ static int find_extra(char ***out, struct pair *p, size_t dest, struct mrp_error
         if (add(&meant, l->tags[i].name, NULL, 0))
             return nomem(err);
     int rc = selection_apply(meant.tags, &meant.count, &how, err);
-    for (size_t i = 0; !rc && i < meant.count; i++)
-        if (!find(&p->here, meant.tags[i].name) && !referrers_is_list(meant.tags[i].name) &&
-            mrp_strv_add(out, meant.tags[i].name))
-            rc = nomem(err);
-    return rc;
+    if (rc)
+        return rc;
+    char **extra = calloc(meant.count + 1, sizeof *extra);
+    if (!extra)
+        return nomem(err);
+    *out = extra;
+    for (size_t i = 0; i < meant.count; i++)
+        if (!find(&p->here, meant.tags[i].name) && !referrers_is_list(meant.tags[i].name))
+            *extra++ = mrp_take_str(&meant.tags[i].name);
+    return 0;
 }
 
 static int

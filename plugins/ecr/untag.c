@@ -15,7 +15,8 @@ enum { AT_ONCE = 32 };
  */
 struct census {
     struct repo *repo;
-    char **going; /* sorted */
+    char **going; /* sorted, borrowed */
+    size_t count; /* of them */
     char **all;
     struct table images; /* `present`: needed by a tag that stays */
 };
@@ -38,7 +39,7 @@ static int by_text(const void *a, const void *b)
 
 static bool goes(const struct census *c, const char *tag)
 {
-    return bsearch(&tag, c->going, mrp_strv_len(c->going), sizeof *c->going, by_text) != NULL;
+    return bsearch(&tag, c->going, c->count, sizeof *c->going, by_text) != NULL;
 }
 
 static int keep(struct census *c, const char *digest, bool index, int depth, struct mrp_error *err)
@@ -85,11 +86,6 @@ each(struct repo *repo, struct one *list, size_t count, mrp_task_fn fn, struct m
     return mrp_group_finish(&group, rc, err);
 }
 
-static int add_tag(void *arg, const char *name, struct mrp_error *err)
-{
-    return mrp_strv_add(arg, name) ? nomem(err) : 0;
-}
-
 static int refuse(const struct one *one, struct mrp_error *err)
 {
     const struct repo *repo = one->census->repo;
@@ -109,8 +105,8 @@ static int delete_image(void *arg, struct mrp_error *err)
 
 static int untag_by_image(struct census *c, struct mrp_error *err)
 {
-    int rc = registry_tags(c->repo, add_tag, &c->all, err);
-    size_t count = mrp_strv_len(c->all);
+    size_t count = 0;
+    int rc = registry_all_tags(&c->all, &count, c->repo, err);
     struct one *list = calloc(count + 1, sizeof *list);
     if (!list)
         return nomem(err);
@@ -137,32 +133,32 @@ static int delete_tag(void *arg, struct mrp_error *err)
 
 static int untag(struct census *c, struct mrp_error *err)
 {
-    size_t count = mrp_strv_len(c->going);
-    struct one *list = calloc(count + 1, sizeof *list);
+    struct one *list = calloc(c->count, sizeof *list);
     if (!list)
         return nomem(err);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < c->count; i++)
         list[i] = (struct one){.census = c, .tag = c->going[i]};
     /* The first tells whether this registry can do it. */
     int rc = delete_tag(&list[0], err);
     bool able = !rc || (err->upstream != 400 && err->upstream != 405);
     if (!rc)
-        rc = each(c->repo, list + 1, count - 1, delete_tag, err);
+        rc = each(c->repo, list + 1, c->count - 1, delete_tag, err);
     free(list);
     return able ? rc : untag_by_image(c, err);
 }
 
 int registry_untag(struct repo *repo, char *const *tags, struct mrp_error *err)
 {
-    struct census c = {.repo = repo};
-    int rc = 0;
-    for (char *const *tag = tags; !rc && tag && *tag; tag++)
-        rc = mrp_strv_add(&c.going, *tag) ? nomem(err) : 0;
-    if (!rc && c.going) {
-        qsort(c.going, mrp_strv_len(c.going), sizeof *c.going, by_text);
-        rc = untag(&c, err);
-    }
-    mrp_free_strv(&c.going);
+    struct census c = {.repo = repo, .count = mrp_strv_len(tags)};
+    if (!c.count)
+        return 0;
+    c.going = calloc(c.count, sizeof *c.going);
+    if (!c.going)
+        return nomem(err);
+    memcpy(c.going, tags, c.count * sizeof *c.going);
+    qsort(c.going, c.count, sizeof *c.going, by_text);
+    int rc = untag(&c, err);
+    free(c.going);
     mrp_free_strv(&c.all);
     table_done(&c.images);
     return rc;
