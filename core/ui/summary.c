@@ -101,8 +101,10 @@ put_closing(struct mrp_buf *out, const struct mrp_ui_model *model, bool color, c
 {
     static const char *const results[] = {"changed", "unchanged", "failed", "skipped", "cancelled"};
     char took[32];
-    mrp_buf_addf(out, "%s%s%s", mrp_ui_sgr(color, mrp_ui_result_style(model->result)),
-                 closing_word(model, mode), mrp_ui_sgr(color, MRP_UI_RESET));
+    const char *word = closing_word(model, mode);
+    const char *style = mrp_streq(word, "succeeded") ? word : model->result;
+    mrp_buf_addf(out, "%s%s%s", mrp_ui_sgr(color, mrp_ui_result_style(style)), word,
+                 mrp_ui_sgr(color, MRP_UI_RESET));
     if (model->result)
         mrp_buf_addf(out, " in %s", mrp_show_ms(took, sizeof took, model->ms));
     const char *before = ": ";
