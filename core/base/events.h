@@ -9,7 +9,7 @@
  * (id or absent) note            level, text, [phase|stage]             what the runner itself has
  * to say phase-started   phase command-started phase, index (1-based), text, file, line
  *   command-ended   phase, index, exit, [signal], ms
- *   phase-ended     phase, result (succeeded|failed|skipped), ms, attempts
+ *   phase-ended     phase, result (succeeded|failed|skipped|cancelled), ms, attempts
  *   output          phase|stage, stream (stdout|stderr), text  one line, without the line end
  *   stage-started   stage, uses, region, attempt
  *   log             stage, level (debug|info|warn|error), text

@@ -35,6 +35,8 @@ struct mrp_phases {
     int phase; /* the current one; MRP_PHASES: over */
     size_t index;
     bool in_finally, phase_failed, failed, stopping, begun, over, reused;
+    bool
+        cut_short; /* the present phase: stopped before it was through, and nothing failed before */
     int attempts;
     int64_t phase_ms, command_ms;
     char *message; /* of the phase's first failure, for RETRY patterns */
@@ -205,7 +207,7 @@ void mrp_phases_give_up(struct mrp_phases *phases)
 static void begin_phase(struct mrp_phases *p)
 {
     p->index = 0;
-    p->in_finally = p->phase_failed = false;
+    p->in_finally = p->phase_failed = p->cut_short = false;
     p->attempts++;
     if (p->attempts == 1) {
         p->phase_ms = mrp_now_ms();
@@ -287,6 +289,7 @@ static void note_failure(struct mrp_phases *p, int status)
     if (!p->message)
         p->message =
             mrp_strf("Error while executing command: %s. Reason: exit status %d", c->text, code);
+    p->cut_short |= p->stopping && !p->phase_failed;
     p->phase_failed = true;
     if (!p->stopping)
         fail_card(p, c->text, code, sig, NULL);
@@ -374,7 +377,7 @@ static bool try_again(struct mrp_phases *p)
 static bool end_phase(struct mrp_phases *p)
 {
     const struct mrp_phase_spec *spec = current(p);
-    send_ended(p, p->phase_failed ? "failed" : "succeeded", NULL);
+    send_ended(p, p->cut_short ? "cancelled" : p->phase_failed ? "failed" : "succeeded", NULL);
     bool go_on = true;
     if (p->phase_failed) {
         if (!p->failed)
@@ -393,6 +396,8 @@ static void advance(struct mrp_phases *p)
 {
     while (p->phase < MRP_PHASES) {
         const struct mrp_phase_spec *spec = current(p);
+        size_t count = p->in_finally ? spec->finally_count : spec->command_count;
+        p->cut_short |= p->stopping && !p->phase_failed && p->index < count;
         if (!p->in_finally && (p->index >= spec->command_count || p->stopping)) {
             p->in_finally = true;
             p->index = 0;

@@ -117,7 +117,8 @@ static void on_phase_ended(struct mrp_ui *ui, const json_t *e)
     if (mrp_streq(result, "skipped"))
         return;
     upper(name, sizeof name, mrp_json_str(e, "phase"));
-    context(ui, e, name, upper(state, sizeof state, result));
+    upper(state, sizeof state, mrp_streq(result, "cancelled") ? "stopped" : result);
+    context(ui, e, name, state);
     if (!mrp_streq(result, "failed")) {
         say(ui, e, "Phase context status code:  Message: ");
         return;

@@ -382,6 +382,7 @@ class Signals(Case):
             self.assertEqual(run.wait(30), code)
             self.assertEqual(self.left(), [])
             self.assertEqual(self.results(), {"h": "cancelled", "n": "cancelled"})
+            self.assertEqual((self.phases()["build"], self.phases()["post_build"]), ("cancelled", "skipped"))
         self.assertEqual(self.events("run-ended")[0]["result"], "cancelled")
 
     def test_resume_takes_over_what_is_done(self):
