@@ -175,10 +175,6 @@ static void send_started(struct mrp_session *s)
     if (s->options->mode == MRP_MODE_RUN && !s->options->only)
         mrp_json_puts(e, "resumed", mrp_json_str(s->old, "run"));
     mrp_journal_send(&s->journal, e);
-    if (s->spec->has_batch)
-        mrp_note(&s->journal, MRP_INFO, "`batch:` is not run here: the phases of this file are");
-    if (s->spec->has_reports)
-        mrp_note(&s->journal, MRP_INFO, "`reports:` are not collected here");
 }
 
 /* ---- the run ---- */

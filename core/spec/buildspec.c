@@ -303,6 +303,9 @@ void mrp_buildspec_read(struct mrp_reader *rd,
     if (spec->has_reports)
         mrp_problem(rd, true, key_of(root, "reports"), NULL,
                     "`reports` are not sent: this run only checks them");
+    if (mrp_yaml_get(root, "cache"))
+        mrp_problem(rd, true, key_of(root, "cache"), NULL,
+                    "`cache` is not kept: this run restores and saves nothing");
     if (spec->has_batch)
         mrp_problem(rd, true, key_of(root, "batch"), NULL,
                     "`batch` is not run: this run carries out the phases of this file");
