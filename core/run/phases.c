@@ -35,8 +35,7 @@ struct mrp_phases {
     int phase; /* the current one; MRP_PHASES: over */
     size_t index;
     bool in_finally, phase_failed, failed, stopping, begun, over, reused;
-    bool
-        cut_short; /* the present phase: stopped before it was through, and nothing failed before */
+    bool cut_short; /* the present phase was stopped, and nothing had failed before */
     int attempts;
     int64_t phase_ms, command_ms;
     char *message; /* of the phase's first failure, for RETRY patterns */
