@@ -64,16 +64,9 @@ int ecr_copy_check(const void *opt, const char **bad, struct mrp_error *err)
     int rc = sources_read(&sources, o->from, err);
     if (rc)
         return rc;
-    *bad = "to";
-    for (char **to = o->to; to && *to; to++) {
-        mrp_auto(ref_done) struct ref ref = {0};
-        if ((rc = ref_parse(&ref, *to, err)))
-            return rc;
-    }
-    *bad = "to-regions";
-    for (char **region = o->to_regions; region && *region; region++)
-        if (!mrp_aws_is_region(*region))
-            return mrp_fail(err, MRP_E_CONFIG, "`%.60s` is no region", *region);
+    if ((rc = destinations_check(o->to, o->to_regions, bad, err)) ||
+        (rc = platforms_check(o->platforms, bad, err)))
+        return rc;
     *bad = "map";
     if ((rc = destinations_check_map(o->map, err)))
         return rc;
@@ -97,12 +90,8 @@ static int prepare(struct copier **out,
     int rc = sources_read(&sources, o->from, err);
     if (rc)
         return rc;
-    if (!mrp_strv_len(where.to) && !mrp_strv_len(where.regions))
-        where.regions = mrp_stage_secondaries(stage);
-    if (!mrp_strv_len(where.to) && !mrp_strv_len(where.regions)) {
-        mrp_fail(err, MRP_E_CONFIG, "nothing says where the images go");
-        return mrp_hint(err, "set `to` or `to-regions`, or `regions: secondary:` in the spec");
-    }
+    if ((rc = destinations_default(&where, stage, err)))
+        return rc;
     const struct hub_options how = {.insecure = o->insecure,
                                     .parallel = (unsigned)o->parallel,
                                     .parallel_big = (unsigned)o->parallel_big,

@@ -92,6 +92,19 @@ static int check_dates(const struct ecr_sync *o, struct mrp_error *err)
     return mrp_hint(err, "select by `tags`, `regex` or `semver`, or by `newest` versions");
 }
 
+static int check_tags(char *const *to, struct mrp_error *err)
+{
+    for (; to && *to; to++) {
+        mrp_auto(ref_done) struct ref ref = {0};
+        int rc = ref_parse(&ref, *to, err);
+        if (rc)
+            return rc;
+        if (ref.tag)
+            return mrp_fail(err, MRP_E_CONFIG, "%s: tags keep their names, so `to` has none", *to);
+    }
+    return 0;
+}
+
 int ecr_sync_check(const void *opt, const char **bad, struct mrp_error *err)
 {
     const struct ecr_sync *o = opt;
@@ -103,10 +116,15 @@ int ecr_sync_check(const void *opt, const char **bad, struct mrp_error *err)
     *bad = "pushed-within";
     if ((rc = check_dates(o, err)))
         return rc;
-    *bad = "to-regions";
-    for (char **region = o->to_regions; region && *region; region++)
-        if (!mrp_aws_is_region(*region))
-            return mrp_fail(err, MRP_E_CONFIG, "`%.60s` is no region", *region);
+    *bad = "from";
+    mrp_auto(ref_done) struct ref from = {0};
+    if ((rc = sync_source(&from, o->from, mrp_strv_len(o->repositories) > 0, err)) ||
+        (rc = destinations_check(o->to, o->to_regions, bad, err)) ||
+        (rc = platforms_check(o->platforms, bad, err)))
+        return rc;
+    *bad = "to";
+    if ((rc = check_tags(o->to, err)))
+        return rc;
     *bad = NULL;
     return 0;
 }

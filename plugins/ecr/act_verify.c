@@ -45,13 +45,14 @@ int ecr_verify_check(const void *opt, const char **bad, struct mrp_error *err)
     mrp_auto(sources_done) struct sources sources = {0};
     *bad = "from";
     int rc = sources_read(&sources, o->from, err);
-    if (!rc) {
-        *bad = "map";
-        rc = destinations_check_map(o->map, err);
-    }
-    if (!rc)
-        *bad = NULL;
-    return rc;
+    if (rc || (rc = destinations_check(o->to, o->to_regions, bad, err)) ||
+        (rc = platforms_check(o->platforms, bad, err)))
+        return rc;
+    *bad = "map";
+    if ((rc = destinations_check_map(o->map, err)))
+        return rc;
+    *bad = NULL;
+    return 0;
 }
 
 /* Without `deep` a difference is one of tags. */
@@ -94,11 +95,11 @@ static int act(const struct ecr_verify *o,
     mrp_auto(hub_free) struct hub *hub = NULL;
     mrp_auto(copier_free) struct copier *c = NULL;
     struct destinations where = {o->to, o->to_regions, o->account, o->repository, o->map};
-    if (!mrp_strv_len(where.to) && !mrp_strv_len(where.regions))
-        where.regions = mrp_stage_secondaries(stage);
     const struct hub_options how = {.insecure = o->insecure};
     const struct copy_options copy = {.platforms = o->platforms, .dry = true};
     int rc = sources_read(&sources, o->from, err);
+    if (!rc)
+        rc = destinations_default(&where, stage, err);
     if (!rc)
         rc = hub_new(&hub, stage, &how, err);
     if (!rc)
@@ -120,9 +121,9 @@ static int act(const struct ecr_verify *o,
     if (!n || !fail)
         return 0;
     const json_t *first = json_array_get(differences, 0);
-    mrp_fail(err, MRP_E_CONFLICT, "%zu differences; the first: %s: %s (%s)", n,
-             mrp_json_str(first, "image"), mrp_json_str(first, "problem"),
-             mrp_json_str(first, "digest"));
+    mrp_fail(err, MRP_E_CONFLICT, "%zu difference%s%s: %s (%s)", n,
+             n == 1 ? ": " : "s; the first: ", mrp_json_str(first, "image"),
+             mrp_json_str(first, "problem"), mrp_json_str(first, "digest"));
     return mrp_hint(err, "run ecr/copy for these images again");
 }
 

@@ -197,6 +197,17 @@ void refs_free(struct ref *list, size_t count);
 /** `map` of an action: repository names by repository name. */
 int destinations_check_map(const json_t *map, struct mrp_error *err) MRP_NODISCARD;
 
+/** `to` and `to-regions` as far as they can be judged without network; *bad: which of the two. */
+int destinations_check(char *const *to,
+                       char *const *regions,
+                       const char **bad,
+                       struct mrp_error *err) MRP_NODISCARD;
+/** The regions of the run if nothing is named. */
+int destinations_default(struct destinations *where,
+                         const struct mrp_stage *stage,
+                         struct mrp_error *err) MRP_NODISCARD;
+int platforms_check(char *const *platforms, const char **bad, struct mrp_error *err) MRP_NODISCARD;
+
 /** Make a job for each source. */
 int plan_images(struct copier *c,
                 const struct sources *sources,

@@ -93,6 +93,8 @@ static int ask_source(struct job *job, struct mrp_error *err)
     if (rc)
         return rc;
     mrp_auto(mrp_free_str) char *name = end_ref(&job->route->src, job->ref);
+    if (!found.exists && job->route->src.layout)
+        return layout_lacks(job->route->src.layout, job->ref, err);
     if (!found.exists) {
         mrp_fail(err, MRP_E_NOTFOUND, "%s does not exist", name ? name : job->ref);
         return mrp_hint(err, "was it pushed? check the name and the tag");

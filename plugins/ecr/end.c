@@ -31,8 +31,7 @@ int end_get(struct manifest **out,
         return registry_get(out, end->repo, ref, digest, tally, err);
     char found[DIGEST_SIZE];
     if (!layout_find(found, end->layout, digest ? digest : ref))
-        return mrp_fail(err, MRP_E_NOTFOUND, "%s has no image %s", end->layout->shown,
-                        *ref ? ref : "(it has several: name one with :TAG)");
+        return layout_lacks(end->layout, digest ? digest : ref, err);
     return layout_get(out, end->layout, found, err);
 }
 

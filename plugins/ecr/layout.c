@@ -7,6 +7,7 @@
 #include <mrpipe/json.h>
 #include <mrpipe/text.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -102,6 +103,7 @@ bool layout_find(char digest[DIGEST_SIZE], const struct layout *layout, const ch
 {
     const json_t *list = mrp_json_arr(layout->index, "manifests");
     const char *found = NULL;
+    bool several = false; /* an image with two tags is still one */
     size_t i;
     json_t *entry;
     json_array_foreach(list, i, entry)
@@ -110,12 +112,14 @@ bool layout_find(char digest[DIGEST_SIZE], const struct layout *layout, const ch
         if (!d || !digest_valid(d))
             continue;
         if (!*ref) {
-            if (json_array_size(list) == 1)
-                found = d;
+            several = several || (found && strcmp(found, d) != 0);
+            found = d;
         } else if (!strcmp(d, ref) || tag_is(entry_tag(entry), ref)) {
             found = d;
         }
     }
+    if (several)
+        return false;
     if (!found && digest_valid(ref) && layout_has_blob(layout, ref, -1))
         found = ref;
     if (found)
@@ -218,4 +222,40 @@ int layout_tags(char ***out, const struct layout *layout, struct mrp_error *err)
             return nomem(err);
     }
     return 0;
+}
+
+/* "there are: one, two" as far as it has room. */
+static void hint_tags(const struct layout *layout, struct mrp_error *err)
+{
+    mrp_auto(mrp_free_strv) char **tags = NULL;
+    struct mrp_error ignored = {0};
+    char text[200] = "";
+    size_t used = 0;
+    if (layout_tags(&tags, layout, &ignored))
+        return;
+    for (char **t = tags; t && *t; t++) {
+        bool fits = used + strlen(*t) + sizeof ", ..." < sizeof text;
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used ? ", " : "",
+                                 fits ? *t : "...");
+        if (!fits)
+            break;
+    }
+    if (used)
+        mrp_hint(err, "its tags: %s", text);
+    else
+        mrp_hint(err, "its images have no tags: name one by @sha256:...");
+}
+
+int layout_lacks(const struct layout *layout, const char *ref, struct mrp_error *err)
+{
+    size_t count = json_array_size(mrp_json_arr(layout->index, "manifests"));
+    if (!count)
+        return mrp_fail(err, MRP_E_NOTFOUND, "%s holds no image", layout->shown);
+    if (*ref)
+        mrp_fail(err, MRP_E_NOTFOUND, "%s has no image `%s`", layout->shown, ref);
+    else
+        mrp_fail(err, MRP_E_NOTFOUND, "%s holds %zu images: name one with :TAG", layout->shown,
+                 count);
+    hint_tags(layout, err);
+    return err->code;
 }

@@ -51,6 +51,8 @@ int layout_put_blob(struct layout *layout,
                     const void *data,
                     size_t len,
                     struct mrp_error *err) MRP_NODISCARD;
+/** Says that layout_find() found nothing, and what there is instead. */
+int layout_lacks(const struct layout *layout, const char *ref, struct mrp_error *err);
 /** Tags in index.json. */
 int layout_tags(char ***out, const struct layout *layout, struct mrp_error *err) MRP_NODISCARD;
 

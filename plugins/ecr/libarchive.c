@@ -13,6 +13,7 @@ int libarchive_open(struct libarchive *out, struct mrp_error *err)
         void *field;
     } names[] = {
         {"archive_error_string", &out->error_string},
+        {"archive_errno", &out->error_number},
         {"archive_read_new", &out->read_new},
         {"archive_read_free", &out->read_free},
         {"archive_read_support_format_tar", &out->read_support_format_tar},

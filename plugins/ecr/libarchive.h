@@ -11,6 +11,7 @@
 /** What is used of it, under its own names without `archive_`. */
 struct libarchive {
     __typeof__(&archive_error_string) error_string;
+    __typeof__(&archive_errno) error_number;
     __typeof__(&archive_read_new) read_new;
     __typeof__(&archive_read_free) read_free;
     __typeof__(&archive_read_support_format_tar) read_support_format_tar;

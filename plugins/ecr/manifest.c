@@ -314,6 +314,19 @@ static bool wanted_with(const struct manifest *index, const json_t *entry, char 
     return false;
 }
 
+/* "linux/amd64, linux/arm64/v8" */
+static void list_platforms(char *out, size_t size, const struct manifest *index)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < index->count; i++) {
+        const char *one = index->items[i].platform;
+        if (!one || used + strlen(one) + 3 > size)
+            continue;
+        used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", one);
+    }
+}
+
 static int
 missing_platform(const struct manifest *index, char *const *platforms, struct mrp_error *err)
 {
@@ -321,9 +334,12 @@ missing_platform(const struct manifest *index, char *const *platforms, struct mr
         bool found = false;
         for (size_t i = 0; i < index->count && !found; i++)
             found = platform_match(*p, index->items[i].platform);
-        if (!found)
-            return mrp_fail(err, MRP_E_NOTFOUND, "platform %s is not in the index %s", *p,
-                            index->digest);
+        if (!found) {
+            char known[200];
+            list_platforms(known, sizeof known, index);
+            mrp_fail(err, MRP_E_NOTFOUND, "platform %s is not in the index %s", *p, index->digest);
+            return *known ? mrp_hint(err, "it has %s", known) : err->code;
+        }
     }
     return 0;
 }

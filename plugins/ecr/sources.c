@@ -38,6 +38,10 @@ static int read_one(struct source *out, const json_t *j, struct mrp_error *err)
     int rc = ref_parse(&out->ref, image, err);
     if (rc)
         return rc;
+    if (out->ref.prefix) {
+        mrp_fail(err, MRP_E_CONFIG, "%s names no image: the repository is missing", image);
+        return mrp_hint(err, "write HOST/REPOSITORY:TAG; whole registries are for ecr/sync");
+    }
     out->name = mrp_strdup(name ? name : "");
     return out->name ? 0 : nomem(err);
 }
@@ -80,6 +84,69 @@ static int account_of(const char **out,
         *out = name->account;
     else
         return mrp_aws_account(out, hub->aws, err);
+    return 0;
+}
+
+static int check_destination(const char *text, struct mrp_error *err)
+{
+    mrp_auto(ref_done) struct ref ref = {0};
+    int rc = ref_parse(&ref, text, err);
+    if (rc)
+        return rc;
+    if (ref.kind == REF_DOCKER_ARCHIVE) {
+        mrp_fail(err, MRP_E_CONFIG, "%s: a docker archive can only be a source", text);
+        return mrp_hint(err, "write oci-archive:%s; docker 25, podman and skopeo read it too",
+                        ref.path);
+    }
+    if (ref.digest) {
+        mrp_fail(err, MRP_E_CONFIG, "%s: a destination has a tag, not a digest", text);
+        return mrp_hint(err, "leave the digest out: the copy has that of its source");
+    }
+    return 0;
+}
+
+int destinations_check(char *const *to,
+                       char *const *regions,
+                       const char **bad,
+                       struct mrp_error *err)
+{
+    *bad = "to";
+    for (; to && *to; to++) {
+        int rc = check_destination(*to, err);
+        if (rc)
+            return rc;
+    }
+    *bad = "to-regions";
+    for (; regions && *regions; regions++)
+        if (!mrp_aws_is_region(*regions))
+            return mrp_fail(err, MRP_E_CONFIG, "`%.60s` is no region", *regions);
+    return 0;
+}
+
+int destinations_default(struct destinations *where,
+                         const struct mrp_stage *stage,
+                         struct mrp_error *err)
+{
+    if (mrp_strv_len(where->to) || mrp_strv_len(where->regions))
+        return 0;
+    where->regions = mrp_stage_secondaries(stage);
+    if (mrp_strv_len(where->regions))
+        return 0;
+    mrp_fail(err, MRP_E_CONFIG, "nothing says where the images go");
+    return mrp_hint(err, "set `to` or `to-regions`, or `regions: secondary:` in the spec");
+}
+
+int platforms_check(char *const *platforms, const char **bad, struct mrp_error *err)
+{
+    *bad = "platforms";
+    for (; platforms && *platforms; platforms++) {
+        const char *slash = strchr(*platforms, '/');
+        if (slash && slash != *platforms && slash[1] && !strpbrk(*platforms, ", "))
+            continue;
+        mrp_fail(err, MRP_E_CONFIG, "`%.80s` is no platform", *platforms);
+        return mrp_hint(err, "write linux/arm64 or linux/arm/v7; several are a list: "
+                             "[\"linux/amd64\", \"linux/arm64\"]");
+    }
     return 0;
 }
 
@@ -144,11 +211,12 @@ static int add_name(struct ref *out,
 {
     if (!out->prefix)
         return 0;
-    if (!source->ref.repo)
-        return mrp_fail(err, MRP_E_CONFIG,
-                        "an image from a file has no repository name to put "
-                        "behind %s/%s/",
-                        out->host, out->repo);
+    if (!source->ref.repo) {
+        mrp_fail(err, MRP_E_CONFIG,
+                 "an image from a file has no repository name to put behind %s/%s%s", out->host,
+                 out->repo, *out->repo ? "/" : "");
+        return mrp_hint(err, "give the full name in `to`");
+    }
     const struct destinations names = {.map = where->map};
     const char *name = name_there(source, &names);
     char *repo = mrp_strf("%s%s%s", out->repo, *out->repo ? "/" : "", name);

@@ -113,30 +113,70 @@ struct pair {
 };
 
 struct look {
+    struct sync *sync;
     struct listing *listing;
     struct end *end;
-    bool may_lack;
+    bool there;  /* at a destination: it may lack the repository, and others go on without it */
+    bool failed; /* and so it is left out */
 };
+
+/* The first failure is the stage's, in the end; the others are told beside it. */
+static void note_failure(struct sync *s, const struct mrp_error *err)
+{
+    if (s->failed.code)
+        mrp_log(s->copier->hub->stage, MRP_ERROR, "%s", err->msg);
+    else
+        s->failed = *err;
+}
 
 static int look_task(void *arg, struct mrp_error *err)
 {
-    const struct look *l = arg;
-    int rc = list_end(l->listing, l->end, l->may_lack, err);
+    struct look *l = arg;
+    int rc = list_end(l->listing, l->end, l->there, err);
+    if (!rc)
+        return 0;
     char name[300];
-    return rc ? mrp_wrap(err, "list %s", end_show(name, sizeof name, l->end)) : 0;
+    rc = mrp_wrap(err, "list %s", end_show(name, sizeof name, l->end));
+    if (!l->there || is_fatal(rc))
+        return rc;
+    l->failed = true;
+    note_failure(l->sync, err);
+    return 0;
+}
+
+/* Without the destinations that did not answer. */
+static void leave_out(struct pair *p, const struct look *looks)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        if (looks[i].failed) {
+            listing_done(&p->there[i]);
+            continue;
+        }
+        p->ends[kept] = p->ends[i];
+        p->there[kept++] = p->there[i];
+    }
+    for (size_t i = kept; i < p->count; i++)
+        p->there[i] = (struct listing){0};
+    p->count = kept;
 }
 
 static int list_both(struct pair *p, struct mrp_error *err)
 {
-    struct look looks[DESTINATIONS_MAX + 1];
+    struct look looks[DESTINATIONS_MAX];
+    struct look source = {p->sync, &p->here, &p->src, false, false};
     struct mrp_group *group = NULL;
     int rc = mrp_group_new(&group, p->sync->copier->hub->http, 0, err);
-    looks[0] = (struct look){&p->here, &p->src, false};
-    for (size_t i = 0; i < p->count; i++)
-        looks[i + 1] = (struct look){&p->there[i], &p->ends[i], true};
-    for (size_t i = 0; !rc && i <= p->count; i++)
+    if (!rc)
+        rc = mrp_group_spawn(group, look_task, &source, err);
+    for (size_t i = 0; !rc && i < p->count; i++) {
+        looks[i] = (struct look){p->sync, &p->there[i], &p->ends[i], true, false};
         rc = mrp_group_spawn(group, look_task, &looks[i], err);
-    return mrp_group_finish(&group, rc, err);
+    }
+    rc = mrp_group_finish(&group, rc, err);
+    if (!rc)
+        leave_out(p, looks);
+    return rc;
 }
 
 /* Images that a listing showed need not be asked for again. */
@@ -190,8 +230,9 @@ static int plan_pair(struct pair *p, struct mrp_error *err)
 {
     struct sync *s = p->sync;
     int rc = list_both(p, err);
-    if (!rc)
-        rc = copier_route(&p->route, s->copier, &p->src, p->ends, p->count, err);
+    if (rc || !p->count)
+        return rc;
+    rc = copier_route(&p->route, s->copier, &p->src, p->ends, p->count, err);
     if (!rc)
         rc = note_present(p, err);
     if (!rc)
@@ -312,13 +353,35 @@ static int keep_name(void *arg, const char *name, struct mrp_error *err)
     return 0;
 }
 
-/* "HOST" or "HOST/" has no repository: the parser wants one. */
-static int parse_from(struct ref *out, const struct sync *s, struct mrp_error *err)
+/* "registry.example:5000" alone would be an image of Docker Hub. */
+static bool is_bare_host(const char *text)
 {
-    if (!mrp_strv_len(s->repositories_like))
-        return ref_parse(out, s->from, err);
-    mrp_auto(mrp_free_str) char *text =
-        mrp_strf("%s%s", s->from, mrp_ends(s->from, "/") ? "" : "/");
+    size_t name = strcspn(text, ":/");
+    return !strchr(text, '/') &&
+           (memchr(text, '.', name) || (name == 9 && !memcmp(text, "localhost", 9)));
+}
+
+static int parse_one(struct ref *out, const char *from, struct mrp_error *err)
+{
+    int rc = is_bare_host(from) ? 0 : ref_parse(out, from, err);
+    if (!rc && (is_bare_host(from) || out->prefix)) {
+        mrp_fail(err, MRP_E_CONFIG, "%s names no repository", from);
+        return mrp_hint(err, "write HOST/REPOSITORY, or set `repositories`, as [\"team/**\"]");
+    }
+    if (!rc && (out->tag || out->digest)) {
+        mrp_fail(err, MRP_E_CONFIG, "%s: whole repositories are synchronised, not one image", from);
+        return mrp_hint(err, "name the tags in `tags`, or take ecr/copy");
+    }
+    return rc;
+}
+
+int sync_source(struct ref *out, const char *from, bool many, struct mrp_error *err)
+{
+    *out = (struct ref){0};
+    if (!many)
+        return parse_one(out, from, err);
+    /* "HOST" or "HOST/" has no repository: the parser wants one. */
+    mrp_auto(mrp_free_str) char *text = mrp_strf("%s%s", from, mrp_ends(from, "/") ? "" : "/");
     int rc = text ? ref_parse(out, text, err) : nomem(err);
     if (!rc && out->kind != REF_REGISTRY)
         rc = mrp_fail(err, MRP_E_CONFIG, "`repositories` needs a registry as `from`");
@@ -362,7 +425,7 @@ static int add_pair(struct pair **list,
         rc = destinations_for(&refs, &count, s->copier->hub, &source, &s->where, err);
     if (!rc && (!count || count > DESTINATIONS_MAX)) {
         rc = mrp_fail(err, MRP_E_CONFIG, "nothing says where the images go");
-        mrp_hint(err, "set `to` or `to-regions`");
+        mrp_hint(err, "set `to` or `to-regions`, or `regions: secondary:` in the spec");
     }
     if (!rc)
         rc = copier_end(&p->src, s->copier, &source.ref, false, err);
@@ -410,6 +473,12 @@ static int carry_out(struct sync *s, struct pair *pairs, struct mrp_error *err)
             s->unchanged++;
     }
     s->changed = s->changed || s->copied;
+    if (s->failed.code && rc) {
+        mrp_log(s->copier->hub->stage, MRP_ERROR, "%s", s->failed.msg);
+    } else if (s->failed.code) {
+        *err = s->failed;
+        rc = err->code;
+    }
     for (struct pair *p = pairs; s->remove && !rc && p; p = p->next)
         rc = plan_removal(p, err);
     for (struct pair *p = pairs; s->remove && !rc && p; p = p->next)
@@ -432,13 +501,26 @@ static void free_pairs(struct pair *list)
     }
 }
 
+/* Nothing to do because nothing is meant: often a slip in a glob. */
+static void tell_nothing(const struct sync *s)
+{
+    struct mrp_stage *stage = s->copier->hub->stage;
+    if (!s->repositories)
+        mrp_log(stage, MRP_WARN,
+                "no repository of %s matches `repositories`: `*` ends at a `/`, `**` does not",
+                s->from);
+    else if (!s->tags)
+        mrp_log(stage, MRP_WARN, "no tag of %s is selected", s->from);
+}
+
 int sync_run(struct sync *s, struct mrp_error *err)
 {
     struct names names = {.sync = s, .prefix = ""};
     mrp_auto(ref_done) struct ref from = {0};
     struct pair *pairs = NULL;
-    int rc = parse_from(&from, s, err);
-    if (!rc && mrp_strv_len(s->repositories_like)) {
+    const bool many = mrp_strv_len(s->repositories_like) > 0;
+    int rc = sync_source(&from, s->from, many, err);
+    if (!rc && many) {
         rc = find_repositories(&names, &from, err);
         for (char **name = names.list; !rc && name && *name; name++)
             rc = add_pair(&pairs, s, &from, *name, err);
@@ -447,6 +529,8 @@ int sync_run(struct sync *s, struct mrp_error *err)
     }
     if (!rc)
         rc = plan_all(s, pairs, err);
+    if (!rc && !s->failed.code)
+        tell_nothing(s);
     if (!rc)
         rc = carry_out(s, pairs, err);
     free_pairs(pairs);

@@ -24,8 +24,11 @@ struct sync {
     size_t copied;
     size_t deleted;
     bool changed;
+    struct mrp_error failed; /* the first destination that could not be listed; code 0: none */
 };
 
+/** Reads `from`; `many` when `repositories` are chosen from it by globs. */
+int sync_source(struct ref *out, const char *from, bool many, struct mrp_error *err) MRP_NODISCARD;
 int sync_run(struct sync *s, struct mrp_error *err) MRP_NODISCARD;
 
 #endif

@@ -34,10 +34,17 @@ static void free_writer(struct handle *h)
         h->lib.write_free(h->a);
 }
 
-static int fail(const struct handle *h, const char *shown, struct mrp_error *err)
+/* libarchive's text says what it did; why that failed is in a number, unless the format was wrong.
+ */
+static int
+fail(enum mrp_code code, const struct handle *h, const char *shown, struct mrp_error *err)
 {
-    const char *why = h->lib.error_string(h->a);
-    return mrp_fail(err, MRP_E_REMOTE, "%s: %s", shown, why ? why : "not a readable archive");
+    const char *what = h->lib.error_string(h->a);
+    int number = h->lib.error_number(h->a);
+    bool system = number > 0 && number != EILSEQ && number != EINVAL;
+    const char *why = system ? strerrordesc_np(number) : NULL;
+    return mrp_fail(err, code, "%s: %s%s%s", shown, what ? what : "not a readable archive",
+                    why ? ": " : "", why ? why : "");
 }
 
 static int write_entry(const struct handle *h,
@@ -62,7 +69,7 @@ static int write_entry(const struct handle *h,
         if (got == ARCHIVE_EOF)
             return 0;
         if (got != ARCHIVE_OK)
-            return fail(h, shown, err);
+            return fail(MRP_E_REMOTE, h, shown, err);
         if (n > *left)
             return mrp_fail(err, MRP_E_REMOTE, "%s unpacks to more than 256 GiB", shown);
         *left -= n;
@@ -146,7 +153,7 @@ int unpack(const char *dir, const char *path, const char *shown, struct mrp_erro
     h.lib.read_support_format_tar(h.a);
     h.lib.read_support_filter_all(h.a);
     if (h.lib.read_open_filename(h.a, path, 1 << 18) != ARCHIVE_OK)
-        return fail(&h, shown, err);
+        return fail(MRP_E_REMOTE, &h, shown, err);
     uint64_t left = (uint64_t)256 << 30;
     for (int n = 0;; n++) {
         struct archive_entry *e;
@@ -154,7 +161,7 @@ int unpack(const char *dir, const char *path, const char *shown, struct mrp_erro
         if (got == ARCHIVE_EOF)
             break;
         if (got < ARCHIVE_WARN || n >= ENTRIES_MAX)
-            return fail(&h, shown, err);
+            return fail(MRP_E_REMOTE, &h, shown, err);
         rc = unpack_entry(&h, e, dir, shown, &links, &left, err);
         if (rc)
             return rc;
@@ -186,10 +193,26 @@ int archive_open(struct layout **out, const char *path, const char *shown, struc
     return 0;
 }
 
+/* Better said before the images are fetched than after. */
+static int check_place(const char *path, const char *shown, struct mrp_error *err)
+{
+    struct stat st;
+    if (!stat(path, &st) && S_ISDIR(st.st_mode))
+        return mrp_fail(err, MRP_E_CONFIG, "%s is a folder, a file is needed", shown);
+    mrp_auto(mrp_free_str) char *dir = mrp_strndup(path, (size_t)(mrp_basename(path) - path));
+    if (!dir)
+        return mrp_fail(err, MRP_E_NOMEM, "%s", shown);
+    if (access(*dir ? dir : ".", W_OK | X_OK))
+        return mrp_fail_errno(err, "%s cannot be written: %s", shown, *dir ? dir : ".");
+    return 0;
+}
+
 int archive_create(struct layout **out, const char *path, const char *shown, struct mrp_error *err)
 {
     mrp_auto(remove_dir) char *dir = NULL;
-    int rc = mrp_temp_dir(&dir, "ecr-archive", err);
+    int rc = *path ? check_place(path, shown, err) : 0;
+    if (!rc)
+        rc = mrp_temp_dir(&dir, "ecr-archive", err);
     if (!rc && mrp_exists(path))
         rc = unpack(dir, path, shown, err);
     struct layout *l = NULL;
@@ -228,7 +251,7 @@ static int pack_file(const struct handle *h,
     int written = h->lib.write_header(h->a, e);
     h->lib.entry_free(e);
     if (written != ARCHIVE_OK)
-        return mrp_fail(err, MRP_E_IO, "pack %s: %s", name, h->lib.error_string(h->a));
+        return fail(MRP_E_IO, h, name, err);
     char buf[64 << 10];
     for (;;) {
         ssize_t n = read(fd, buf, sizeof buf);
@@ -239,7 +262,7 @@ static int pack_file(const struct handle *h,
         if (!n)
             return 0;
         if (h->lib.write_data(h->a, buf, (size_t)n) != n)
-            return mrp_fail(err, MRP_E_IO, "pack %s: %s", name, h->lib.error_string(h->a));
+            return fail(MRP_E_IO, h, name, err);
     }
 }
 
@@ -283,13 +306,14 @@ int archive_pack(struct layout *layout, struct mrp_error *err)
         return mrp_fail(err, MRP_E_NOMEM, "pack %s", layout->shown);
     h.lib.write_set_format_pax_restricted(h.a);
     if (h.lib.write_open_filename(h.a, part) != ARCHIVE_OK)
-        return mrp_fail(err, MRP_E_IO, "create %s: %s", part, h.lib.error_string(h.a));
+        return fail(MRP_E_IO, &h, layout->shown, err);
     rc = pack_tree(&h, layout->dir, err);
     if (!rc && h.lib.write_close(h.a) != ARCHIVE_OK)
-        rc = mrp_fail(err, MRP_E_IO, "write %s: %s", part, h.lib.error_string(h.a));
+        rc = fail(MRP_E_IO, &h, part, err);
     if (!rc && rename(part, layout->archive))
         rc = mrp_fail_errno(err, "rename %s", part);
-    if (rc)
-        unlink(part);
-    return rc;
+    if (!rc)
+        return 0;
+    unlink(part);
+    return mrp_wrap(err, "write %s", layout->shown);
 }

@@ -189,6 +189,19 @@ static bool is_there(const struct one_dest *o)
     return !rc && found.exists && !strcmp(found.digest, o->m->digest);
 }
 
+/* Registries want a foreign layer to be there, or its URL to be one that they know. */
+static void hint_foreign(const struct one_dest *o, struct mrp_error *err)
+{
+    if (err->hint[0] || o->job->route->copier->how.foreign)
+        return;
+    for (size_t i = 0; i < o->m->count; i++)
+        if (o->m->items[i].foreign)
+            mrp_hint(err,
+                     "layer %.19s... is not for distribution: set `foreign-layers: true` to "
+                     "copy it too, or let the registry allow its URL",
+                     o->m->items[i].digest);
+}
+
 static int put_task(void *arg, struct mrp_error *err)
 {
     const struct one_dest *o = arg;
@@ -204,8 +217,10 @@ static int put_task(void *arg, struct mrp_error *err)
             d->changed = true;
             return 0;
         }
-        if (!may_pass(rc, err, n))
+        if (!may_pass(rc, err, n)) {
+            hint_foreign(o, err);
             return drop_or_fail(o, rc, err);
+        }
         struct mrp_error ignored = {0};
         d->tally.retries++;
         rc = mrp_http_sleep(route->copier->hub->http,

@@ -6,6 +6,7 @@
 #include <mrpipe/text.h>
 #include <mrpipe/url.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,6 +166,9 @@ static void hint_of(const struct host *h, int status, struct mrp_error *err)
         mrp_hint(err, "log in with `docker login %s`", h->name);
     else if (status == 403 && h->ecr)
         mrp_hint(err, "the IAM permissions that this needs are listed in the plugin's README");
+    else if (status == 405)
+        mrp_hint(err, "%s does not allow this: is it read-only, or a mere cache of another one?",
+                 h->name);
     else if (status == 429)
         mrp_hint(err, "the registry limits requests: lower `parallel`, or wait");
 }
@@ -176,6 +180,39 @@ static enum mrp_code code_of(int status)
     return status == 404 ? MRP_E_NOTFOUND : MRP_E_REMOTE;
 }
 
+/* "CODE: message (detail)", where the detail is a word of its own such as a digest. */
+static void add_cause(char *out, size_t size, const json_t *error)
+{
+    const char *code = mrp_json_str(error, "code");
+    const char *message = mrp_json_str(error, "message");
+    const char *detail = json_string_value(json_object_get(error, "detail"));
+    size_t used = strlen(out);
+    if (!code)
+        return;
+    if (!message) {
+        message = detail ? detail : "";
+        detail = NULL;
+    }
+    if (detail && (!*detail || strlen(detail) > 100 || strstr(message, detail)))
+        detail = NULL;
+    char text[380];
+    snprintf(text, sizeof text, "%.60s: %.200s%s%s%s", code, message, detail ? " (" : "",
+             detail ? detail : "", detail ? ")" : "");
+    if (!strstr(out, text))
+        snprintf(out + used, size - used, "%s%.*s", used ? "; " : "", (int)(size - used), text);
+}
+
+/* The first is what counts; others may tell more: a blob that is missing after "unknown error". */
+static const char *causes(char *out, size_t size, const json_t *answer)
+{
+    enum { SHOWN = 3 };
+    const json_t *list = mrp_json_arr(answer, "errors");
+    out[0] = '\0';
+    for (size_t i = 0; i < json_array_size(list) && i < SHOWN; i++)
+        add_cause(out, size, json_array_get(list, i));
+    return mrp_json_str(json_array_get(list, 0), "code");
+}
+
 int host_error(const struct mrp_http_response *resp,
                const struct host *h,
                const char *what,
@@ -185,20 +222,13 @@ int host_error(const struct mrp_http_response *resp,
     struct mrp_error ignored = {0};
     const char *text = mrp_buf_str(&resp->body);
     const char *code = NULL;
-    const char *message = NULL;
-    if (text[0] == '{' && !mrp_json_parse(&j, text, resp->body.len, "answer", &ignored)) {
-        const json_t *first = json_array_get(mrp_json_arr(j, "errors"), 0);
-        code = mrp_json_str(first, "code");
-        message = mrp_json_str(first, "message");
-        const json_t *detail = json_object_get(first, "detail");
-        if (!message && json_is_string(detail))
-            message = json_string_value(detail);
-    }
+    char why[320];
+    if (text[0] == '{' && !mrp_json_parse(&j, text, resp->body.len, "answer", &ignored))
+        code = causes(why, sizeof why, j);
     if (!code) {
         mrp_http_status_error(resp, what, err);
     } else {
-        mrp_fail(err, code_of(resp->status), "%s: HTTP %d: %.60s: %.200s", what, resp->status, code,
-                 message ? message : "");
+        mrp_fail(err, code_of(resp->status), "%s: HTTP %d: %s", what, resp->status, why);
         for (char *p = err->msg; *p; p++)
             if ((unsigned char)*p < 32 || *p == 127)
                 *p = ' ';

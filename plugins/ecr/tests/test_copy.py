@@ -206,7 +206,7 @@ def test_archives_that_skopeo_made(act, registries, layout, repo, tmp_path):
                            f"oci:{tmp_path}/check:1"], capture_output=True)
     assert made.returncode == 0, made.stderr
     refused = act("copy", from_=f"{a.host}/{repo}:0", to=["docker-archive:x.tar"])
-    assert refused.code == "config" and "oci-archive:" in refused.error
+    assert refused.code == "config" and "oci-archive:" in refused.hint
 
 
 def test_docker_archive_with_zstd(act, registries, repo, tmp_path):
