@@ -136,6 +136,26 @@ static void on_progress(struct mrp_ui_model *m, const json_t *e)
     n->total_items = amount(e, "total-items");
 }
 
+/* The first command begins an attempt: what the one before failed at is over. */
+static void forget_failures(struct mrp_ui_model *m, const char *phase)
+{
+    for (size_t i = json_array_size(m->failures); i-- > 0;) {
+        if (mrp_streq(mrp_json_str(json_array_get(m->failures, i), "phase"), phase))
+            json_array_remove(m->failures, i);
+    }
+}
+
+static void on_command_started(struct mrp_ui_model *m, const json_t *e)
+{
+    struct mrp_ui_node *n = mrp_ui_model_node(m, e);
+    if (!n)
+        return;
+    n->commands++;
+    set(&n->what, mrp_json_str(e, "text"));
+    if (mrp_json_int(e, "index", 0) == 1)
+        forget_failures(m, n->id);
+}
+
 static void on_command_ended(struct mrp_ui_model *m, const json_t *e)
 {
     struct mrp_ui_node *n = mrp_ui_model_node(m, e);
@@ -165,7 +185,6 @@ void mrp_ui_model_event(struct mrp_ui_model *model, const json_t *event, int64_t
     const char *type = mrp_json_str(event, "event");
     if (!type)
         return;
-    struct mrp_ui_node *node = NULL;
     if (mrp_streq(type, "run-started")) {
         on_run_started(model, event, now);
     } else if (mrp_streq(type, "phase-started") || mrp_streq(type, "stage-started")) {
@@ -175,11 +194,7 @@ void mrp_ui_model_event(struct mrp_ui_model *model, const json_t *event, int64_t
     } else if (mrp_streq(type, "progress")) {
         on_progress(model, event);
     } else if (mrp_streq(type, "command-started")) {
-        node = mrp_ui_model_node(model, event);
-        if (node) {
-            node->commands++;
-            set(&node->what, mrp_json_str(event, "text"));
-        }
+        on_command_started(model, event);
     } else if (mrp_streq(type, "command-ended")) {
         on_command_ended(model, event);
     } else if (mrp_streq(type, "failure")) {
