@@ -73,30 +73,43 @@ static const char *shown(const json_t *one)
     return text ? text : "nothing";
 }
 
+static bool compare_containers(const struct mrp_target *a, const struct mrp_target *b)
+{
+    const struct mrp_deployment *d = a->run;
+    bool equal = true;
+    const char *name;
+    json_t *one;
+    json_object_foreach(a->current, name, one)
+    {
+        const json_t *there = json_object_get(b->current, name);
+        /* services of one run differ in their containers; regions of one service do not */
+        if ((!there && d->o->services) || same(one, there))
+            continue;
+        mrp_change(d->stage, "container %s: %s in %s, %s in %s", name, shown(one), a->region,
+                   shown(there), b->region);
+        equal = false;
+    }
+    json_object_foreach(b->current, name, one)
+    {
+        if (d->o->services || json_object_get(a->current, name))
+            continue;
+        mrp_change(d->stage, "container %s: nothing in %s, %s in %s", name, a->region, shown(one),
+                   b->region);
+        equal = false;
+    }
+    return equal;
+}
+
 static bool compare(const struct mrp_deployment *d)
 {
     bool equal = true;
-    const struct mrp_target *a = &d->targets[0];
     for (size_t i = 0; i < d->count; i++) {
-        const struct mrp_target *b = &d->targets[i];
-        if (b->state == MRP_T_FAILED) {
-            mrp_change(d->stage, "%s in %s: %s", b->service, b->region, b->err.msg);
+        const struct mrp_target *t = &d->targets[i];
+        if (t->state == MRP_T_FAILED) {
+            mrp_change(d->stage, "%s in %s: %s", t->service, t->region, t->err.msg);
             equal = false;
         }
-        const char *name;
-        json_t *one;
-        json_object_foreach(a->current, name, one)
-        {
-            const json_t *there = json_object_get(b->current, name);
-            /* services of one run differ in their containers; regions of one service do not */
-            if (!there && d->o->services)
-                continue;
-            if (same(one, there))
-                continue;
-            mrp_change(d->stage, "container %s: %s in %s, %s in %s", name, shown(one), a->region,
-                       shown(there), b->region);
-            equal = false;
-        }
+        equal = compare_containers(&d->targets[0], t) && equal;
     }
     return equal;
 }

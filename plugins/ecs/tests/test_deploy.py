@@ -98,6 +98,16 @@ def test_circuit_breaker_in_the_first_wave(host, regions, cloud, pair, rollback)
     assert "CannotPullContainerError" in done.hint
 
 
+@pytest.mark.parametrize("pad", ["", "x"])
+def test_evidence_is_cut_between_characters(host, regions, cloud, pair, pad):
+    cloud.rollout(service=pair, region=SECONDARY, mode="fail", polls=2, count=1, **{
+        "stopped-reason": "CannotPullContainerError: " + pad + "\u00fc" * 300,
+    })  # fmt: skip
+    done = host("deploy", options(pair, **{"fail-fast": 0}))
+    evidence = done.outputs["regions"][SECONDARY]["evidence"]
+    assert any("CannotPullContainerError" in text for text in evidence["stopped-tasks"]), evidence
+
+
 ALARMS = {"alarms": {"alarmNames": ["core-5xx", "core-slow"], "enable": True, "rollback": True}}
 
 
@@ -295,6 +305,22 @@ def test_verify_tells_the_difference(host, regions, cloud, pair):
     host("deploy", regions_only).ok("changed")
     done = host("deploy", options(pair), "verify").ok("changed")
     assert any("app:2" in text and "app:1" in text for text in done.changes), done.changes
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_verify_sees_a_container_of_one_region_only(host, regions, cloud, pair, index):
+    region = regions[index]
+    containers = region.taskdef(region.service(pair)["taskDefinition"])["containerDefinitions"]
+    more = region.ecs.register_task_definition(
+        family=pair, networkMode="host", cpu="256", memory="512",
+        containerDefinitions=[*containers, {"name": "agent", "image": "public.example/agent:1"}],
+    )["taskDefinition"]["taskDefinitionArn"]  # fmt: skip
+    region.ecs.update_service(cluster="prod", service=pair, taskDefinition=more)
+    while region.service(pair)["deployments"][0]["rolloutState"] != "COMPLETED":
+        pass
+    done = host("deploy", options(pair), "verify").ok("changed")
+    assert len(done.changes) == 1 and "container agent: " in done.changes[0], done.changes
+    assert "nothing in " in done.changes[0] and "public.example/agent:1 in " in done.changes[0]
 
 
 @pytest.mark.parametrize("fault", [
