@@ -109,7 +109,9 @@ int mrp_end_check(const char *text, struct mrp_error *err)
         if (mrp_starts(text, known[i]))
             return MRP_OK;
     if (scheme) {
-        mrp_fail(err, MRP_E_CONFIG, "\"%s\" has a scheme that cannot be mirrored", text);
+        mrp_auto(mrp_free_str) char *shown = mrp_url_redact(text);
+        mrp_fail(err, MRP_E_CONFIG, "\"%s\" has a scheme that cannot be mirrored",
+                 shown ? shown : "");
         return mrp_hint(err, "https, http, ssh, file, codecommit, or a path");
     }
     if (is_scp_like(text) || is_path(text) || mrp_is_repository_name(text))

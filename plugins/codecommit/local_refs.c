@@ -190,6 +190,10 @@ write_packed(struct mrp_end *end, const char *dir, struct mrp_push *push, struct
     int fd = open(lock, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
     int rc = f ? MRP_OK : mrp_fail_errno(err, "lock %s", path);
+    if (!f && fd >= 0) {
+        close(fd);
+        unlink(lock);
+    }
     if (f) {
         fputs("# pack-refs with: sorted \n", f);
         char hex[MRP_OID_HEX + 1];

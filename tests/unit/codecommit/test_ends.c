@@ -60,6 +60,8 @@ static void forms(void **state)
     for (size_t i = 0; i < MRP_COUNT(bad); i++)
         if (mrp_end_check(bad[i], &err) != MRP_E_CONFIG)
             fail_msg("%s", bad[i]);
+    assert_int_equal(mrp_end_check("ftp://me:s3cret@h/x", &err), MRP_E_CONFIG);
+    assert_null(strstr(err.msg, "s3cret"));
     assert_true(mrp_is_repository_name("a.b_c-D9"));
     assert_false(mrp_is_repository_name("a/b"));
     assert_false(mrp_is_repository_name("a.git"));
