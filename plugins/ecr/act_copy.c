@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-static const char *const referrers_choices[] = {"yes", "no", "always", NULL};
+const char *const ecr_referrers[] = {"yes", "no", "always", NULL};
 
 const struct mrp_option ecr_copy_options[] = {
     {"from", MRP_JSON(struct ecr_copy, from), .flags = MRP_REQUIRED,
@@ -24,27 +24,7 @@ const struct mrp_option ecr_copy_options[] = {
     {"map", MRP_MAP(struct ecr_copy, map),
      .help =
          "repository names at to-regions and HOST/PREFIX/ by the source's; the others keep theirs"},
-    {"platforms", MRP_LIST(struct ecr_copy, platforms),
-     .help = "only these platforms of an index, as linux/arm64 (default: all)"},
-    {"referrers", MRP_ENUM(struct ecr_copy, referrers), .choices = referrers_choices,
-     .fallback = "yes",
-     .help = "signatures and the like: with images that are copied, never, or always looked for"},
-    {"foreign-layers", MRP_BOOL(struct ecr_copy, foreign), .fallback = "no",
-     .help = "copy layers that are marked as not for distribution"},
-    {"create", MRP_BOOL(struct ecr_copy, create), .fallback = "yes",
-     .help = "make missing ECR repositories, with the source's settings"},
-    {"insecure", MRP_BOOL(struct ecr_copy, insecure), .fallback = "no",
-     .help = "allow plain http to any registry"},
-    {"parallel", MRP_INT(struct ecr_copy, parallel), .fallback = "64", .min = 1, .max = 512,
-     .help = "blobs in flight, and connections to one host"},
-    {"parallel-large", MRP_INT(struct ecr_copy, parallel_big), .fallback = "12", .min = 1,
-     .max = 64,
-     .help = "blobs over 128 KiB in flight, half as many more up to 4 MiB; about 1.2 MiB of memory "
-             "each"},
-    {"bandwidth", MRP_SIZE(struct ecr_copy, bandwidth), .fallback = "0",
-     .help = "bytes per second for the whole stage, both directions; 0: no limit"},
-    {"stall", MRP_DURATION(struct ecr_copy, stall), .fallback = "60s",
-     .help = "a connection without a byte for so long is given up and tried again"},
+    ECR_HOW(struct ecr_copy),
     {0},
 };
 
@@ -65,13 +45,34 @@ int ecr_copy_check(const void *opt, const char **bad, struct mrp_error *err)
     if (rc)
         return rc;
     if ((rc = destinations_check(o->to, o->to_regions, bad, err)) ||
-        (rc = platforms_check(o->platforms, bad, err)))
+        (rc = platforms_check(o->how.platforms, bad, err)))
         return rc;
     *bad = "map";
     if ((rc = destinations_check_map(o->map, err)))
         return rc;
     *bad = NULL;
     return 0;
+}
+
+int ecr_how_open(struct copier **out,
+                 struct hub **hub,
+                 const struct ecr_how *how,
+                 struct mrp_stage *stage,
+                 bool dry,
+                 struct mrp_error *err)
+{
+    const struct hub_options engine = {.insecure = how->insecure,
+                                       .parallel = (unsigned)how->parallel,
+                                       .parallel_big = (unsigned)how->parallel_big,
+                                       .bandwidth = how->bandwidth,
+                                       .stall_ms = how->stall};
+    const struct copy_options copy = {.platforms = how->platforms,
+                                      .referrers = how->referrers,
+                                      .foreign = how->foreign,
+                                      .create = how->create,
+                                      .dry = dry};
+    int rc = hub_new(hub, stage, &engine, err);
+    return rc ? rc : copier_new(out, *hub, &copy, err);
 }
 
 static int prepare(struct copier **out,
@@ -92,19 +93,7 @@ static int prepare(struct copier **out,
         return rc;
     if ((rc = destinations_default(&where, stage, err)))
         return rc;
-    const struct hub_options how = {.insecure = o->insecure,
-                                    .parallel = (unsigned)o->parallel,
-                                    .parallel_big = (unsigned)o->parallel_big,
-                                    .bandwidth = o->bandwidth,
-                                    .stall_ms = o->stall};
-    if ((rc = hub_new(hub, stage, &how, err)))
-        return rc;
-    const struct copy_options copy = {.platforms = o->platforms,
-                                      .referrers = o->referrers,
-                                      .foreign = o->foreign,
-                                      .create = o->create,
-                                      .dry = dry};
-    rc = copier_new(out, *hub, &copy, err);
+    rc = ecr_how_open(out, hub, &o->how, stage, dry, err);
     return rc ? rc : plan_images(*out, &sources, &where, err);
 }
 
@@ -149,7 +138,7 @@ int ecr_copy_verify(void *opt,
     if (!rc)
         rc = copier_compare(c, err);
     if (!rc)
-        rc = verify_deep(c, o->referrers != REFERRERS_NO, differences, err);
+        rc = verify_deep(c, o->how.referrers != REFERRERS_NO, differences, err);
     if (rc)
         return rc;
     verify_tell(stage, differences);

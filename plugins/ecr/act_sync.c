@@ -9,7 +9,6 @@
 
 #include <string.h>
 
-static const char *const referrers_choices[] = {"yes", "no", "always", NULL};
 static const char *const delete_choices[] = {"none", "extra", NULL};
 
 const struct mrp_option ecr_sync_options[] = {
@@ -38,26 +37,7 @@ const struct mrp_option ecr_sync_options[] = {
      .help = "refuse to remove more than this percentage of a repository's tags"},
     {"force", MRP_BOOL(struct ecr_sync, force), .fallback = "no",
      .help = "remove beyond the limit"},
-    {"platforms", MRP_LIST(struct ecr_sync, platforms),
-     .help = "only these platforms of an index, as linux/arm64 (default: all)"},
-    {"referrers", MRP_ENUM(struct ecr_sync, referrers), .choices = referrers_choices,
-     .fallback = "yes", .help = "signatures and the like: with what is copied, never, or always"},
-    {"foreign-layers", MRP_BOOL(struct ecr_sync, foreign), .fallback = "no",
-     .help = "copy layers that are marked as not for distribution"},
-    {"create", MRP_BOOL(struct ecr_sync, create), .fallback = "yes",
-     .help = "make missing ECR repositories, with the source's settings"},
-    {"insecure", MRP_BOOL(struct ecr_sync, insecure), .fallback = "no",
-     .help = "allow plain http to any registry"},
-    {"parallel", MRP_INT(struct ecr_sync, parallel), .fallback = "64", .min = 1, .max = 512,
-     .help = "blobs in flight, and connections to one host"},
-    {"parallel-large", MRP_INT(struct ecr_sync, parallel_big), .fallback = "12", .min = 1,
-     .max = 64,
-     .help = "blobs over 128 KiB in flight, half as many more up to 4 MiB; about 1.2 MiB of memory "
-             "each"},
-    {"bandwidth", MRP_SIZE(struct ecr_sync, bandwidth), .fallback = "0",
-     .help = "bytes per second for the whole stage, both directions; 0: no limit"},
-    {"stall", MRP_DURATION(struct ecr_sync, stall), .fallback = "60s",
-     .help = "a connection without a byte for so long is given up and tried again"},
+    ECR_HOW(struct ecr_sync),
     {0},
 };
 
@@ -120,7 +100,7 @@ int ecr_sync_check(const void *opt, const char **bad, struct mrp_error *err)
     mrp_auto(ref_done) struct ref from = {0};
     if ((rc = sync_source(&from, o->from, mrp_strv_len(o->repositories) > 0, err)) ||
         (rc = destinations_check(o->to, o->to_regions, bad, err)) ||
-        (rc = platforms_check(o->platforms, bad, err)))
+        (rc = platforms_check(o->how.platforms, bad, err)))
         return rc;
     *bad = "to";
     if ((rc = check_tags(o->to, err)))
@@ -151,21 +131,9 @@ static int act(void *opt,
                struct mrp_error *err)
 {
     const struct ecr_sync *o = opt;
-    const struct hub_options how = {.insecure = o->insecure,
-                                    .parallel = (unsigned)o->parallel,
-                                    .parallel_big = (unsigned)o->parallel_big,
-                                    .bandwidth = o->bandwidth,
-                                    .stall_ms = o->stall};
-    const struct copy_options copy = {.platforms = o->platforms,
-                                      .referrers = o->referrers,
-                                      .foreign = o->foreign,
-                                      .create = o->create,
-                                      .dry = mode != SYNC_RUN};
     mrp_auto(hub_free) struct hub *hub = NULL;
     mrp_auto(copier_free) struct copier *c = NULL;
-    int rc = hub_new(&hub, stage, &how, err);
-    if (!rc)
-        rc = copier_new(&c, hub, &copy, err);
+    int rc = ecr_how_open(&c, &hub, &o->how, stage, mode != SYNC_RUN, err);
     if (rc)
         return rc;
     struct sync s = {.copier = c,

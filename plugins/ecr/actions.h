@@ -6,13 +6,12 @@
 
 #include <mrpipe/plugin.h>
 
-struct ecr_copy {
-    json_t *from;
-    char **to;
-    char **to_regions;
-    char *account;
-    char *repository;
-    json_t *map;
+typedef int check_fn(const void *opt, const char **bad, struct mrp_error *err);
+typedef int
+action_fn(void *opt, struct mrp_stage *stage, enum mrp_result *result, struct mrp_error *err);
+
+/** How images are moved: what ecr/copy and ecr/sync have in common. */
+struct ecr_how {
     char **platforms;
     int referrers;
     bool foreign;
@@ -23,22 +22,52 @@ struct ecr_copy {
     uint64_t bandwidth;
     int64_t stall;
 };
+extern const char *const ecr_referrers[]; /* choices */
+/* clang-format off */
+#define ECR_HOW(S)                                                                                 \
+    {"platforms", MRP_LIST(S, how.platforms),                                                      \
+     .help = "only these platforms of an index, as linux/arm64 (default: all)"},                   \
+    {"referrers", MRP_ENUM(S, how.referrers), .choices = ecr_referrers, .fallback = "yes",         \
+     .help = "signatures and the like: with what is copied, never, or always looked for"},         \
+    {"foreign-layers", MRP_BOOL(S, how.foreign), .fallback = "no",                                 \
+     .help = "copy layers that are marked as not for distribution"},                               \
+    {"create", MRP_BOOL(S, how.create), .fallback = "yes",                                         \
+     .help = "make missing ECR repositories, with the source's settings"},                         \
+    {"insecure", MRP_BOOL(S, how.insecure), .fallback = "no",                                      \
+     .help = "allow plain http to any registry"},                                                  \
+    {"parallel", MRP_INT(S, how.parallel), .fallback = "64", .min = 1, .max = 512,                 \
+     .help = "blobs in flight, and connections to one host"},                                      \
+    {"parallel-large", MRP_INT(S, how.parallel_big), .fallback = "12", .min = 1, .max = 64,        \
+     .help = "blobs over 128 KiB in flight, half as many more up to 4 MiB; about 1.2 MiB of "      \
+             "memory each"},                                                                       \
+    {"bandwidth", MRP_SIZE(S, how.bandwidth), .fallback = "0",                                     \
+     .help = "bytes per second for the whole stage, both directions; 0: no limit"},                \
+    {"stall", MRP_DURATION(S, how.stall), .fallback = "60s",                                       \
+     .help = "a connection without a byte for so long is given up and tried again"}
+/* clang-format on */
+
+/** The engine and the copier for that. */
+int ecr_how_open(struct copier **out,
+                 struct hub **hub,
+                 const struct ecr_how *how,
+                 struct mrp_stage *stage,
+                 bool dry,
+                 struct mrp_error *err) MRP_NODISCARD;
+
+struct ecr_copy {
+    json_t *from;
+    char **to;
+    char **to_regions;
+    char *account;
+    char *repository;
+    json_t *map;
+    struct ecr_how how;
+};
 
 extern const struct mrp_option ecr_copy_options[];
 extern const struct mrp_output_info ecr_copy_outputs[];
-int ecr_copy_check(const void *opt, const char **bad, struct mrp_error *err);
-int ecr_copy_plan(void *opt,
-                  struct mrp_stage *stage,
-                  enum mrp_result *result,
-                  struct mrp_error *err);
-int ecr_copy_run(void *opt,
-                 struct mrp_stage *stage,
-                 enum mrp_result *result,
-                 struct mrp_error *err);
-int ecr_copy_verify(void *opt,
-                    struct mrp_stage *stage,
-                    enum mrp_result *result,
-                    struct mrp_error *err);
+check_fn ecr_copy_check;
+action_fn ecr_copy_plan, ecr_copy_run, ecr_copy_verify;
 
 struct ecr_login {
     char **registries;
@@ -49,15 +78,8 @@ struct ecr_login {
 
 extern const struct mrp_option ecr_login_options[];
 extern const struct mrp_output_info ecr_login_outputs[];
-int ecr_login_check(const void *opt, const char **bad, struct mrp_error *err);
-int ecr_login_plan(void *opt,
-                   struct mrp_stage *stage,
-                   enum mrp_result *result,
-                   struct mrp_error *err);
-int ecr_login_run(void *opt,
-                  struct mrp_stage *stage,
-                  enum mrp_result *result,
-                  struct mrp_error *err);
+check_fn ecr_login_check;
+action_fn ecr_login_plan, ecr_login_run;
 
 struct ecr_sync {
     char *from;
@@ -74,31 +96,12 @@ struct ecr_sync {
     int remove;
     int64_t delete_limit;
     bool force;
-    char **platforms;
-    int referrers;
-    bool foreign;
-    bool create;
-    bool insecure;
-    int64_t parallel;
-    int64_t parallel_big;
-    uint64_t bandwidth;
-    int64_t stall;
+    struct ecr_how how;
 };
 extern const struct mrp_option ecr_sync_options[];
 extern const struct mrp_output_info ecr_sync_outputs[];
-int ecr_sync_check(const void *opt, const char **bad, struct mrp_error *err);
-int ecr_sync_plan(void *opt,
-                  struct mrp_stage *stage,
-                  enum mrp_result *result,
-                  struct mrp_error *err);
-int ecr_sync_run(void *opt,
-                 struct mrp_stage *stage,
-                 enum mrp_result *result,
-                 struct mrp_error *err);
-int ecr_sync_verify(void *opt,
-                    struct mrp_stage *stage,
-                    enum mrp_result *result,
-                    struct mrp_error *err);
+check_fn ecr_sync_check;
+action_fn ecr_sync_plan, ecr_sync_run, ecr_sync_verify;
 
 struct ecr_verify {
     json_t *from;
@@ -115,15 +118,8 @@ struct ecr_verify {
 };
 extern const struct mrp_option ecr_verify_options[];
 extern const struct mrp_output_info ecr_verify_outputs[];
-int ecr_verify_check(const void *opt, const char **bad, struct mrp_error *err);
-int ecr_verify_plan(void *opt,
-                    struct mrp_stage *stage,
-                    enum mrp_result *result,
-                    struct mrp_error *err);
-int ecr_verify_run(void *opt,
-                   struct mrp_stage *stage,
-                   enum mrp_result *result,
-                   struct mrp_error *err);
+check_fn ecr_verify_check;
+action_fn ecr_verify_plan, ecr_verify_run;
 
 struct ecr_create_repository {
     char **names;
@@ -134,15 +130,8 @@ struct ecr_create_repository {
 };
 extern const struct mrp_option ecr_create_options[];
 extern const struct mrp_output_info ecr_create_outputs[];
-int ecr_create_check(const void *opt, const char **bad, struct mrp_error *err);
-int ecr_create_plan(void *opt,
-                    struct mrp_stage *stage,
-                    enum mrp_result *result,
-                    struct mrp_error *err);
-int ecr_create_run(void *opt,
-                   struct mrp_stage *stage,
-                   enum mrp_result *result,
-                   struct mrp_error *err);
+check_fn ecr_create_check;
+action_fn ecr_create_plan, ecr_create_run;
 
 struct ecr_replicate {
     char **prefixes;
@@ -155,15 +144,8 @@ struct ecr_replicate {
 };
 extern const struct mrp_option ecr_replicate_options[];
 extern const struct mrp_output_info ecr_replicate_outputs[];
-int ecr_replicate_check(const void *opt, const char **bad, struct mrp_error *err);
-int ecr_replicate_plan(void *opt,
-                       struct mrp_stage *stage,
-                       enum mrp_result *result,
-                       struct mrp_error *err);
-int ecr_replicate_run(void *opt,
-                      struct mrp_stage *stage,
-                      enum mrp_result *result,
-                      struct mrp_error *err);
+check_fn ecr_replicate_check;
+action_fn ecr_replicate_plan, ecr_replicate_run;
 
 /** One image as `from` names it. */
 struct source {
