@@ -79,8 +79,7 @@ static void add_alarms(struct mrp_rollout *r, const json_t *service)
     char text[160];
     const json_t *alarms = mrp_json_obj(mrp_json_obj(service, "deploymentConfiguration"), "alarms");
     if (mrp_json_bool(alarms, "enable", false) && strcasestr(r->why, "alarm"))
-        add(r,
-            "alarms of the service: ", join(text, sizeof text, mrp_json_arr(alarms, "alarmNames")));
+        add(r, GUESS, join(text, sizeof text, mrp_json_arr(alarms, "alarmNames")));
 }
 
 static enum mrp_verdict say(struct mrp_rollout *r, enum mrp_verdict v, const char *text)

@@ -225,7 +225,7 @@ static void plain_units(json_t *o, const char *key, const char *unit)
     double n = strtod(text, &end);
     while (*end == ' ')
         end++;
-    if (end == text || n < 0 || n > 1e9)
+    if (end == text || !(n >= 0 && n <= 1e9)) /* nor "nan" */
         return;
     if (strcasecmp(end, unit) == 0)
         n *= 1024;

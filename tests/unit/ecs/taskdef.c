@@ -61,6 +61,7 @@ static void equality(void **state)
          true},
         {"{\"cpu\":\".5 vcpu\"}", "{\"cpu\":\"512\"}", true},
         {"{\"cpu\":\"256\"}", "{\"cpu\":\"512\"}", false},
+        {"{\"cpu\":\"nan\"}", "{\"cpu\":\"-nan\"}", false},
         {"{\"revision\":1}", "{\"revision\":2}", true},
         {"{\"pidMode\":\"task\"}", "{}", false},
         {"{\"new\":1}", "{}", false},
