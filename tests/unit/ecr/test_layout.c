@@ -26,11 +26,17 @@ static void write_and_read(void **state)
     char digest[DIGEST_SIZE];
     assert_true(layout_find(digest, l, "v2"));
     assert_string_equal(digest, m->digest);
-    assert_false(layout_find(digest, l, "")); /* which one? */
+    assert_true(layout_find(digest, l, "")); /* one image with two tags */
+    assert_string_equal(digest, m->digest);
     assert_false(layout_find(digest, l, "v3"));
     assert_int_equal(layout_get(&back, l, digest, &err), 0);
     assert_memory_equal(back->bytes, text, strlen(text));
     assert_int_equal(layout_put_blob(l, m->digest, "other", 5, &err), MRP_E_REMOTE);
+    mrp_auto(manifest_free) struct manifest *other = NULL;
+    const char *more = "{\"schemaVersion\":2,\"manifests\":[],\"annotations\":{}}";
+    assert_int_equal(manifest_new(&other, more, strlen(more), NULL, NULL, "it", &err), 0);
+    assert_int_equal(layout_put(l, other, "v3", true, &err), 0);
+    assert_false(layout_find(digest, l, "")); /* which one? */
     assert_null(layout_blob_path(l, "sha256:../../../etc/passwd"));
     layout_free(&l);
     mrp_remove_tree(dir, &err);
