@@ -35,6 +35,14 @@ int mrp_cli_workdir(char **out, struct mrp_error *err)
     return MRP_OK;
 }
 
+static int check_region(const char *option, const char *text, struct mrp_error *err)
+{
+    if (!text || mrp_spec_is_region(text))
+        return MRP_OK;
+    mrp_fail(err, MRP_E_CONFIG, "%s: `%.100s` is not a region", option, text);
+    return mrp_hint(err, "as in us-east-1");
+}
+
 /* --to and --region with a section of the file: they replace its regions. */
 static int
 override_regions(struct mrp_pipeline *p, const struct mrp_cli_args *args, struct mrp_error *err)
@@ -68,7 +76,12 @@ int mrp_cli_load(struct mrp_spec **out,
         mrp_fail(err, MRP_E_CONFIG, "there is no %s here", path);
         return mrp_hint(err, "name the file, or the folder with -C DIR");
     }
-    int rc = mrp_spec_load(&spec, diags, path, args->sidecar, err);
+    int rc = check_region("--region", args->region, err);
+    for (size_t i = 0; !rc && args->to && args->to[i]; i++)
+        rc = check_region("--to", args->to[i], err);
+    if (rc)
+        return rc;
+    rc = mrp_spec_load(&spec, diags, path, args->sidecar, err);
     if (rc)
         return rc == MRP_E_IO ? (err->code = MRP_E_CONFIG) : rc;
     if (spec->pipeline.stage_count > 0) {

@@ -160,6 +160,9 @@ struct mrp_spec {
     struct mrp_source *sidecar; /* of `--with`; NULL: the stages stand in `source` */
 };
 
+/** Does it have the form of a region's name? */
+bool mrp_spec_is_region(const char *s);
+
 /**
  * Read a spec of at most 1 MiB. All problems go to `diags`; *out is set (owned) only when there is
  * no error.

@@ -56,7 +56,7 @@ void mrp_pipeline_done(struct mrp_pipeline *p)
 
 /* ---- forms ---- */
 
-static bool is_region(const char *s)
+bool mrp_spec_is_region(const char *s)
 {
     size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz");
     if (n < 2)
@@ -81,7 +81,7 @@ static bool has_expression(const char *text)
 static void check_region(struct mrp_reader *rd, const struct mrp_yaml_node *node, bool open)
 {
     const char *text = mrp_yaml_text(node);
-    if (!text || (open && has_expression(text)) || is_region(text))
+    if (!text || (open && has_expression(text)) || mrp_spec_is_region(text))
         return;
     if (has_expression(text))
         mrp_problem(rd, false, node, "write the region itself, as us-east-1",
