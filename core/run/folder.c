@@ -132,6 +132,10 @@ int mrp_run_folder(char **out, const char *workdir, const char *id, struct mrp_e
         return mrp_fail(err, MRP_E_CONFIG, "`%s` is no run id", id);
     mrp_auto(mrp_free_str) char *link = mrp_strf("%s/.mrpipe/runs/%s", workdir, id);
     mrp_auto(mrp_free_str) char *path = link ? realpath(link, NULL) : NULL;
+    if (!path && strcmp(id, "last") == 0) {
+        mrp_fail(err, MRP_E_NOTFOUND, "no run was made in %s yet", workdir);
+        return mrp_hint(err, "make one without --resume, or name its folder with -C DIR");
+    }
     if (!path) {
         mrp_fail(err, MRP_E_NOTFOUND, "there is no run `%s` under %s/.mrpipe/runs", id, workdir);
         return mrp_hint(err, "`ls %s/.mrpipe/runs` lists them", workdir);

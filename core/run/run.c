@@ -175,6 +175,10 @@ static void send_started(struct mrp_session *s)
     if (s->options->mode == MRP_MODE_RUN && !s->options->only)
         mrp_json_puts(e, "resumed", mrp_json_str(s->old, "run"));
     mrp_journal_send(&s->journal, e);
+    if (s->options->from_stage && !s->old && s->options->mode == MRP_MODE_RUN)
+        mrp_note(&s->journal, MRP_WARN,
+                 "--from: no run was made here yet, so what comes before %s runs too",
+                 s->options->from_stage);
 }
 
 /* ---- the run ---- */
