@@ -14,8 +14,9 @@ const struct mrp_cli_command mrp_cli_commands[MRP_CLI_COMMANDS] = {
          0, 1, mrp_cli_plan},
     [MRP_CLI_VALIDATE] =
         {"validate", "[FILE]", "check a spec without network or credentials",
-         "Reports every problem at once, with file, line, column and the nearest right name.", 0, 1,
-         mrp_cli_validate},
+         "Reports every problem of the file at once, with line, column and the nearest right name; "
+         "when the file itself is right, those of the actions' options.",
+         0, 1, mrp_cli_validate},
     [MRP_CLI_VERIFY] =
         {"verify", "[FILE]", "compare the regions and write nothing",
          "Exit code 0 means that all stages found both sides equal, 1 that something differs or "
