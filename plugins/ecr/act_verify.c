@@ -6,6 +6,8 @@
 #include <mrpipe/json.h>
 #include <mrpipe/text.h>
 
+#include <string.h>
+
 const struct mrp_option ecr_verify_options[] = {
     {"from", MRP_JSON(struct ecr_verify, from), .flags = MRP_REQUIRED,
      .help = "an image reference, an imagedefinitions entry, or a list of them"},
@@ -85,6 +87,25 @@ static int tell(struct copier *c, json_t *differences, struct mrp_error *err)
     return list ? mrp_output(stage, "images", list, err) : rc;
 }
 
+/* A copy does not look into an image whose tag is equal. */
+static int hint(const json_t *differences, struct mrp_error *err)
+{
+    bool referrers = false;
+    size_t i;
+    json_t *one;
+    json_array_foreach(differences, i, one)
+    {
+        const char *problem = mrp_json_str(one, "problem");
+        if (!strcmp(problem, "blob missing") || !strcmp(problem, "manifest missing"))
+            return mrp_hint(err,
+                            "parts are gone below a tag that is equal: delete the image there, "
+                            "then run ecr/copy");
+        referrers = referrers || mrp_starts(problem, "referrer") || mrp_starts(problem, "cosign");
+    }
+    return mrp_hint(err, "run ecr/copy for these images again%s",
+                    referrers ? ", with `referrers: always`" : "");
+}
+
 static int act(const struct ecr_verify *o,
                struct mrp_stage *stage,
                bool fail,
@@ -124,7 +145,7 @@ static int act(const struct ecr_verify *o,
     mrp_fail(err, MRP_E_CONFLICT, "%zu difference%s%s: %s (%s)", n,
              n == 1 ? ": " : "s; the first: ", mrp_json_str(first, "image"),
              mrp_json_str(first, "problem"), mrp_json_str(first, "digest"));
-    return mrp_hint(err, "run ecr/copy for these images again");
+    return hint(differences, err);
 }
 
 int ecr_verify_run(void *opt,

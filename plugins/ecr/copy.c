@@ -232,6 +232,7 @@ static int copy_missing(struct job *job, uint64_t mask, struct mrp_error *err)
     if (!rc && mask)
         rc = tree_copy(job, job->digest, mask, 0, err);
     rc = mrp_group_finish(&group, rc, err);
+    table_done(&job->seen);
     return rc || !mask ? rc : put_tags(job, mask, err);
 }
 

@@ -63,6 +63,7 @@ struct job {
     struct job_dest *dests;   /* route->count of them */
     uint64_t failed;          /* destinations that are given up */
     struct tally tally;       /* of the source */
+    struct table seen;        /* what refers to it, as far as that was followed */
     struct meter meter;
 };
 

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROUNDS = 3 /* a signature of an attestation of an image */ };
-
 char *referrers_tag(const char *digest, const char *suffix)
 {
     char *tag = mrp_strf("%s%s", digest, suffix);
@@ -111,6 +109,18 @@ static void note_405(const struct job *job, size_t dest, const char *digest)
             host->name, name ? name : digest);
 }
 
+/* Beside an image that is there already it is a change of its own. */
+static void tell_change(const struct job *job, size_t dest, const char *digest)
+{
+    const struct route *route = job->route;
+    if (strcmp(job->dests[dest].had, job->digest) != 0)
+        return;
+    mrp_auto(mrp_free_str) char *from = end_ref(&route->src, digest);
+    char to[600];
+    mrp_change(route->copier->hub->stage, "copy referrer %s to %s", from ? from : digest,
+               end_show(to, sizeof to, &route->dst[dest]));
+}
+
 /* A registry that refuses artifacts loses them, not the image. */
 static void close_side(struct job *side, struct job *job, const char *digest)
 {
@@ -123,6 +133,8 @@ static void close_side(struct job *side, struct job *job, const char *digest)
             note_405(job, i, digest);
         else if (d->rc)
             job_drop(job, i, &d->err);
+        else if (d->changed)
+            tell_change(job, i, digest);
     }
     free(side->dests);
 }
@@ -144,17 +156,63 @@ copy_one(struct job *job, const char *digest, const char *tag, uint64_t mask, st
     return rc;
 }
 
+static int
+around(struct job *job, const char *digest, uint64_t mask, int round, struct mrp_error *err);
+
+/* What refers to a referrer in turn: once, whatever lists it. A list is the registry's word, so it
+ * may well lead back to where we came from. */
+static int
+follow(struct job *job, const char *digest, uint64_t mask, int round, struct mrp_error *err)
+{
+    struct item *item = table_at(&job->seen, digest);
+    if (!item)
+        return mrp_fail(err, MRP_E_NOMEM, "referrers");
+    uint64_t need = mask & job_mask(job) & ~item->present;
+    item->present |= need;
+    job->route->looked++;
+    return need ? around(job, digest, need, round, err) : 0;
+}
+
+/* Without the destinations that have the tag as it should be. It can only be where the image was
+ * before. */
+static int
+lacking(uint64_t *mask, struct job *job, const char *tag, const char *digest, struct mrp_error *err)
+{
+    for (size_t i = 0; i < job->route->count; i++) {
+        struct job_dest *d = &job->dests[i];
+        if (!(*mask >> i & 1) || strcmp(d->had, job->digest) != 0)
+            continue;
+        struct found found = {0};
+        int rc = end_head(&found, &job->route->dst[i], tag, &d->tally, err);
+        if (is_fatal(rc))
+            return rc;
+        if (rc)
+            job_drop(job, i, err);
+        if (rc || (found.exists && !strcmp(found.digest, digest)))
+            *mask &= ~((uint64_t)1 << i);
+    }
+    return 0;
+}
+
 /* cosign's tags: sha256-HEX.sig and so on are ordinary images. */
 static int copy_cosign(struct job *job,
                        const char *digest,
                        const char *suffix,
                        uint64_t mask,
+                       int round,
                        struct mrp_error *err)
 {
     mrp_auto(mrp_free_str) char *tag = referrers_tag(digest, suffix);
     struct found found = {0};
     int rc = tag ? tag_digest(&found, job, tag, err) : mrp_fail(err, MRP_E_NOMEM, "referrers");
-    return rc || !found.exists ? rc : copy_one(job, found.digest, tag, mask, err);
+    uint64_t without = mask & job_mask(job);
+    if (!rc && found.exists)
+        rc = lacking(&without, job, tag, found.digest, err);
+    if (!rc && found.exists && without)
+        rc = copy_one(job, found.digest, tag, without, err);
+    /* A bill of materials is signed by itself; signatures and attestations are not. */
+    bool signable = found.exists && !strcmp(suffix, ".sbom") && round < REFERRERS_ROUNDS;
+    return rc || !signable ? rc : follow(job, found.digest, mask, round + 1, err);
 }
 
 static int copy_list(struct job *job,
@@ -310,6 +368,13 @@ copy_round(struct job *job, const char *digest, uint64_t mask, int round, struct
     int rc = source_list(&list, job, digest, err);
     if (rc || !list || !list->index || !list->count)
         return rc;
+    if (round >= REFERRERS_ROUNDS) {
+        mrp_auto(mrp_free_str) char *name = end_ref(&job->route->src, digest);
+        mrp_log(job->route->copier->hub->stage, MRP_WARN,
+                "%s: what refers to it is left out, %d levels away from the image",
+                name ? name : digest, round);
+        return 0;
+    }
     rc = copy_list(job, list, mask, round, err);
     return rc ? rc : copy_fallback(job, digest, list, mask, err);
 }
@@ -323,8 +388,8 @@ static int copy_list(struct job *job,
     int rc = 0;
     for (size_t i = 0; !rc && i < list->count; i++) {
         rc = copy_one(job, list->items[i].digest, NULL, mask & job_mask(job), err);
-        if (!rc && round + 1 < ROUNDS)
-            rc = copy_round(job, list->items[i].digest, mask & job_mask(job), round + 1, err);
+        if (!rc)
+            rc = follow(job, list->items[i].digest, mask, round + 1, err);
     }
     return rc;
 }
@@ -334,14 +399,44 @@ struct part {
     const char *digest;
     const char *suffix; /* NULL: the list of referrers */
     uint64_t mask;
+    int round;
 };
 
 static int part_task(void *arg, struct mrp_error *err)
 {
     const struct part *p = arg;
     if (p->suffix)
-        return copy_cosign(p->job, p->digest, p->suffix, p->mask, err);
-    return copy_round(p->job, p->digest, p->mask, 0, err);
+        return copy_cosign(p->job, p->digest, p->suffix, p->mask, p->round, err);
+    return copy_round(p->job, p->digest, p->mask, p->round, err);
+}
+
+/* The list of referrers and cosign's three tags. */
+enum { PARTS = 4 };
+
+static int spawn_parts(struct mrp_group *group,
+                       struct part parts[PARTS],
+                       const struct part *like,
+                       struct mrp_error *err)
+{
+    static const char *const suffixes[PARTS] = {NULL, ".sig", ".att", ".sbom"};
+    int rc = 0;
+    for (size_t i = 0; !rc && i < PARTS; i++) {
+        parts[i] = *like;
+        parts[i].suffix = suffixes[i];
+        rc = mrp_group_spawn(group, part_task, &parts[i], err);
+    }
+    return rc;
+}
+
+static int
+around(struct job *job, const char *digest, uint64_t mask, int round, struct mrp_error *err)
+{
+    struct part parts[PARTS];
+    struct mrp_group *group = NULL;
+    int rc = mrp_group_new(&group, job->route->copier->hub->http, 0, err);
+    if (!rc)
+        rc = spawn_parts(group, parts, &(struct part){job, digest, NULL, mask, round}, err);
+    return mrp_group_finish(&group, rc, err);
 }
 
 /* With an index, what refers to the manifests in it: signatures of one platform's image. */
@@ -363,14 +458,11 @@ int referrers_copy(struct job *job,
                    int depth,
                    struct mrp_error *err)
 {
-    static const char *const suffixes[] = {NULL, ".sig", ".att", ".sbom"};
-    struct part parts[MRP_COUNT(suffixes)];
+    struct part parts[PARTS];
     struct mrp_group *group = NULL;
     int rc = mrp_group_new(&group, job->route->copier->hub->http, 0, err);
-    for (size_t i = 0; !rc && i < MRP_COUNT(suffixes); i++) {
-        parts[i] = (struct part){job, digest, suffixes[i], mask};
-        rc = mrp_group_spawn(group, part_task, &parts[i], err);
-    }
+    if (!rc)
+        rc = spawn_parts(group, parts, &(struct part){job, digest, NULL, mask, 0}, err);
     if (!rc)
         rc = below(job, digest, mask, depth, err);
     return mrp_group_finish(&group, rc, err);

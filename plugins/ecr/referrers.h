@@ -4,6 +4,9 @@
 
 #include "copy.h"
 
+/** How far it goes: signatures of attestations of signatures... Real ones have two or three. */
+enum { REFERRERS_ROUNDS = 8 };
+
 /** "sha256:HEX" -> "sha256-HEX" + suffix; owned. */
 char *referrers_tag(const char *digest, const char *suffix);
 /** True for "sha256-HEX": a list that belongs to an image, not a tag of its own. */

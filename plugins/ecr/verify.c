@@ -14,6 +14,7 @@ struct walk {
     size_t dest;
     bool referrers;
     json_t *differences;
+    struct table *seen; /* referrers that were looked at */
 };
 
 static int nomem(struct mrp_error *err)
@@ -70,30 +71,61 @@ static int check_tree(const struct walk *w, const char *digest, int depth, struc
     return rc;
 }
 
-static int check_referrers(const struct walk *w, const char *digest, struct mrp_error *err)
+static int
+check_referrers(const struct walk *w, const char *digest, int round, struct mrp_error *err);
+
+/* A referrer is an image of its own: its parts, and what refers to it in turn. Lists are the
+ * registry's word, so each is followed once. */
+static int
+check_referrer(const struct walk *w, const char *digest, int round, struct mrp_error *err)
+{
+    struct item *item = table_at(w->seen, digest);
+    if (!item)
+        return nomem(err);
+    if (item->present || round > REFERRERS_ROUNDS)
+        return 0;
+    item->present = 1;
+    int rc = check_tree(w, digest, 0, err);
+    return rc ? rc : check_referrers(w, digest, round, err);
+}
+
+static int check_list(const struct walk *w, const char *digest, int round, struct mrp_error *err)
 {
     struct route *route = w->job->route;
+    if (round >= REFERRERS_ROUNDS)
+        return 0;
     mrp_auto(manifest_free) struct manifest *here = NULL;
     mrp_auto(manifest_free) struct manifest *there = NULL;
     int rc = referrers_list(&here, &route->src, digest, NULL, err);
-    if (!rc && here)
+    if (!rc && here && here->index)
         rc = referrers_list(&there, &route->dst[w->dest], digest, NULL, err);
-    for (size_t i = 0; !rc && here && i < here->count; i++) {
+    for (size_t i = 0; !rc && here && here->index && i < here->count; i++) {
         bool found = false;
         for (size_t k = 0; there && !found && k < there->count; k++)
             found = !strcmp(here->items[i].digest, there->items[k].digest);
-        if (!found)
-            rc = differ(w, here->items[i].digest, "referrer missing", err);
+        rc = found ? check_referrer(w, here->items[i].digest, round + 1, err)
+                   : differ(w, here->items[i].digest, "referrer missing", err);
     }
+    return rc;
+}
+
+static int
+check_referrers(const struct walk *w, const char *digest, int round, struct mrp_error *err)
+{
     static const char *const suffixes[] = {".sig", ".att", ".sbom"};
+    struct route *route = w->job->route;
+    int rc = check_list(w, digest, round, err);
     for (size_t i = 0; !rc && i < MRP_COUNT(suffixes); i++) {
         mrp_auto(mrp_free_str) char *tag = referrers_tag(digest, suffixes[i]);
         struct found a = {0};
         struct found b = {0};
         rc = tag ? end_head(&a, &route->src, tag, NULL, err) : nomem(err);
-        if (!rc && a.exists)
-            rc = end_head(&b, &route->dst[w->dest], tag, NULL, err);
-        if (!rc && a.exists && (!b.exists || strcmp(a.digest, b.digest) != 0))
+        if (rc || !a.exists)
+            continue;
+        rc = end_head(&b, &route->dst[w->dest], tag, NULL, err);
+        if (!rc && !strcmp(a.digest, b.digest))
+            rc = check_referrer(w, a.digest, round + 1, err);
+        else if (!rc)
             rc = differ(w, a.digest, b.exists ? "cosign tag differs" : "cosign tag missing", err);
     }
     return rc;
@@ -104,7 +136,7 @@ static int
 check_all_referrers(const struct walk *w, const char *digest, int depth, struct mrp_error *err)
 {
     mrp_auto(manifest_free) struct manifest *m = NULL;
-    int rc = check_referrers(w, digest, err);
+    int rc = check_referrers(w, digest, 0, err);
     if (!rc)
         rc = tree_manifest(&m, w->job, digest, err);
     if (rc || !m->index || depth > MANIFEST_DEPTH_MAX)
@@ -116,9 +148,11 @@ check_all_referrers(const struct walk *w, const char *digest, int depth, struct 
 
 static int walk_task(void *arg, struct mrp_error *err)
 {
-    const struct walk *w = arg;
-    int rc = check_tree(w, w->job->digest, 0, err);
-    return rc || !w->referrers ? rc : check_all_referrers(w, w->job->digest, 0, err);
+    struct walk w = *(const struct walk *)arg;
+    mrp_auto(table_done) struct table seen = {0};
+    w.seen = &seen;
+    int rc = check_tree(&w, w.job->digest, 0, err);
+    return rc || !w.referrers ? rc : check_all_referrers(&w, w.job->digest, 0, err);
 }
 
 struct compared {
@@ -136,7 +170,7 @@ static int walk_job(void *arg, struct mrp_error *err)
     int rc = mrp_group_new(&group, job->route->copier->hub->http, 0, err);
     for (size_t i = 0; !rc && i < job->route->count; i++) {
         struct job_dest *d = &job->dests[i];
-        walks[i] = (struct walk){job, i, c->referrers, c->differences};
+        walks[i] = (struct walk){job, i, c->referrers, c->differences, NULL};
         if (d->changed)
             rc = differ(&walks[i], job->digest, d->had[0] ? "another digest" : "missing", err);
         else

@@ -258,3 +258,46 @@ def test_attestations_go_with_their_platform(act, registries, layout, repo):
         assert a.digest(repo, row["digest"]) == row["digest"]
     options = {"from_": "oci:layout:v1", "to": [f"{a.host}/{repo}"], "platforms": ["linux/arm64"]}
     assert act("verify", **options).outputs["equal"]
+
+
+def test_referrers_of_referrers(act, registries, layout, repo):
+    """A chain longer than is followed, a list that leads back, and the signature of a bill of materials."""
+    a, b, c = registries
+    chain = [layout.image([4000], repo)]
+    tags = ["v1", f"sha256-{digest_of(chain[0])}.sbom"]
+    for i in range(10):
+        subject = {key: chain[-1][key] for key in ("mediaType", "digest", "size")}
+        chain.append(layout.image([100 + i], repo, subject=subject, artifactType=f"application/{i}"))
+        again = chain[:2] if i == 3 else []
+        layout.tag(f"sha256-{digest_of(chain[-2])}", layout.index([chain[-1], *again]))
+        tags.append(f"sha256-{digest_of(chain[-2])}")
+    layout.tag("v1", chain[0])
+    sbom = layout.image([300], repo)
+    layout.tag(tags[1], sbom)
+    tags += [f"sha256-{digest_of(sbom)}.sig", f"sha256-{digest_of(chain[2])}.sig"]
+    layout.tag(tags[-2], layout.image([301], repo))
+    layout.tag(tags[-1], layout.image([302], repo))
+    act("copy", from_=[f"oci:layout:{tag}" for tag in tags], to=[f"{a.host}/{repo}"], referrers="no")
+    start = len(a.requests())
+    done = act("copy", from_=f"{a.host}/{repo}:v1", to=[f"{b.host}/{repo}"])
+    assert done.result == "changed", done.last
+    for one in chain[:9]:
+        assert b.digest(repo, one["digest"]) == one["digest"]
+    for tag in (tags[1], *tags[-2:]):
+        assert b.digest(repo, tag) == a.digest(repo, tag)
+    assert any("left out, 8 levels" in text and chain[8]["digest"] in text for text in done.logs), done.logs
+    # Each level is looked at once: its list, three tags, the artifact and its two blobs.
+    assert len(a.requests()) - start < 12 * 8
+    assert act("verify", from_=f"{a.host}/{repo}:v1", to=[f"{b.host}/{repo}"]).outputs["equal"]
+    # What came late to one far from the image is found, told and brought.
+    late = f"sha256-{digest_of(chain[4])}.sig"
+    layout.tag(late, layout.image([303], repo))
+    act("copy", from_=f"oci:layout:{late}", to=[f"{a.host}/{repo}"], referrers="no")
+    check = act("verify", from_=f"{a.host}/{repo}:v1", to=[f"{b.host}/{repo}"])
+    assert "cosign tag missing" in check.error and "referrers: always" in check.hint
+    brought = act("copy", from_=f"{a.host}/{repo}:v1", to=[f"{b.host}/{repo}"], referrers="always")
+    assert len(brought.changes) == 1 and brought.changes[0].startswith("copy referrer"), brought.changes
+    assert act("verify", from_=f"{a.host}/{repo}:v1", to=[f"{b.host}/{repo}"]).outputs["equal"]
+    start = len(b.requests())
+    assert act("copy", from_=f"{a.host}/{repo}:v1", to=[f"{b.host}/{repo}"], referrers="always").result == "unchanged"
+    assert {method for method, _, _ in b.requests()[start:]} <= {"GET", "HEAD"}
