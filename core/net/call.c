@@ -276,6 +276,13 @@ static void try_again(struct mrp_http_call *call)
 
 /* ---- the loop's side ---- */
 
+static void go_on(struct mrp_http_call *call)
+{
+    CURLcode result = transfer_resume(call);
+    if (result != CURLE_OK && call->state == CALL_RUNNING)
+        try_done(call, result);
+}
+
 static void begin(struct mrp_http_call *call, int64_t now)
 {
     struct mrp_http *http = call->http;
@@ -309,7 +316,7 @@ void calls_begin(struct mrp_http *http)
         for (struct mrp_http_call *call = http->calls; call; call = next) {
             next = call->next;
             if (call->resume)
-                transfer_resume(call);
+                go_on(call);
         }
     }
     if (!http->pending)
@@ -340,7 +347,9 @@ static int64_t tick_running(struct mrp_http_call *call, int64_t now)
     if (call->throttled) {
         if (!pacing_bandwidth(pacing, now))
             return pacing_bandwidth_due(pacing, now);
-        transfer_resume(call);
+        go_on(call);
+        if (call->state != CALL_RUNNING)
+            return now;
     }
     int64_t moved = transfer_moved(call);
     if (call->paused || moved != call->moved_bytes) {

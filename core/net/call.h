@@ -52,9 +52,8 @@ struct mrp_http_call {
     bool delivered; /* the sink got bytes */
     bool tls;
     bool paused;
-    bool sink_paused; /* it is the answer that waits */
-    bool hold;        /* the sink wants no more for now */
-    bool throttled;   /* paused because of the bandwidth limit */
+    bool hold;      /* the sink wants no more for now */
+    bool throttled; /* paused because of the bandwidth limit */
     bool resume;
     bool too_big;
     bool sink_stopped;
@@ -80,8 +79,9 @@ struct mrp_http_call {
 int transfer_begin(struct mrp_http_call *call, struct mrp_error *err);
 /** Take it out of curl; keeps counters. */
 void transfer_end(struct mrp_http_call *call);
-/** Go on after a pause. */
-void transfer_resume(struct mrp_http_call *call);
+/** Go on after a pause. CURLE_OK, or what the receiver of kept bytes has made of it: curl itself
+ * does not end the transfer then. */
+CURLcode transfer_resume(struct mrp_http_call *call);
 /** Bytes moved so far by the present try, both ways, heads included. */
 int64_t transfer_moved(const struct mrp_http_call *call);
 

@@ -28,6 +28,7 @@ struct sockets {
     int64_t due_ms; /* when curl's own timers want to run; FAR_MS: never */
     struct watch *list;
     size_t count;
+    bool unread; /* some connection may have buffered what nobody has looked at */
 };
 
 struct mrp_http {
@@ -84,7 +85,8 @@ void waiter_remove(struct waiter **list, const struct waiter *w);
 int sockets_init(struct sockets *s, CURLM *multi);
 /** After the multi handle is gone. */
 void sockets_done(struct sockets *s);
-/** Run curl's timers that are due: those start new transfers, and go on with paused ones. */
+/** Run curl's timers that are due: those start new transfers, and go on with paused ones; and read
+ * what connections have buffered. */
 void sockets_timers(struct mrp_http *http);
 /** Wait for sockets and for the files of sleepers, and let curl work on what is ready. */
 void sockets_wait(struct mrp_http *http, int wait_ms);
@@ -105,7 +107,8 @@ void calls_end_all(struct mrp_http *http);
 /* ---- spare.c ---- */
 /** Remember where the server is that has just answered. */
 void spares_learn(struct mrp_http *http, const char *authority, CURL *easy);
-/** Let curl use the connections that are open already. */
+/** Let curl use the connections that are open already; and what it opens itself is not handed on to
+ * the programs that the stage starts. */
 void spares_offer(struct mrp_http *http, CURL *easy);
 void spares_done(struct mrp_http *http);
 

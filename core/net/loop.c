@@ -155,7 +155,7 @@ static void turn(struct mrp_http *http)
     tick(http);
     if (outside_done(http))
         return;
-    bool busy = http->ready_first || http->resumes;
+    bool busy = http->ready_first || http->resumes || http->sockets.unread;
     if (!busy && is_stuck(http)) {
         http->stuck = true;
         loop_interrupt(http, NULL);

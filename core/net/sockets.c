@@ -11,14 +11,15 @@
 #include <unistd.h>
 
 enum {
-    EVENTS = 64,       /* taken at once */
-    MAX_FILES = 256,   /* that tasks wait for */
-    MAX_RECORDS = 4096 /* read from one connection's buffer in a row */
+    EVENTS = 64,      /* taken at once */
+    MAX_FILES = 256,  /* that tasks wait for */
+    MAX_RECORDS = 256 /* read from one connection's buffer before others have their turn */
 };
 
 /* What curl has said of a descriptor; the list is indexed by it. */
 struct watch {
     CURL *easy; /* NULL: not watched */
+    int what;   /* CURL_POLL_IN, CURL_POLL_OUT or both */
 };
 
 static struct watch *watch_of(struct sockets *s, int fd)
@@ -51,6 +52,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *un
     struct epoll_event e = {.data.fd = fd};
     e.events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
     w->easy = easy;
+    w->what = what;
     if (epoll_ctl(s->epoll, EPOLL_CTL_MOD, fd, &e) == 0)
         return 0;
     return errno == ENOENT && epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &e) == 0 ? 0 : -1;
@@ -87,6 +89,9 @@ void sockets_done(struct sockets *s)
 static void act(struct mrp_http *http, int fd, int what)
 {
     int running = 0;
+    /* then curl runs other transfers too: those whose time has come */
+    if (http->sockets.due_ms <= mrp_now_ms() + 1)
+        http->sockets.unread = true;
     http->in_callback = true;
     curl_multi_socket_action(http->multi, fd, what, &running);
     http->in_callback = false;
@@ -98,7 +103,7 @@ static bool has_records(CURL *easy)
     struct mrp_http_call *call = NULL;
     struct curl_tlssessioninfo *tls = NULL;
     if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call) != CURLE_OK || !call ||
-        call->state != CALL_RUNNING || !call->tls || call->sink_paused)
+        call->state != CALL_RUNNING || !call->tls)
         return false;
     if (curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &tls) != CURLE_OK || !tls ||
         tls->backend != CURLSSLBACKEND_OPENSSL || !tls->internals)
@@ -111,19 +116,21 @@ static bool has_records(CURL *easy)
 static void read_records(struct mrp_http *http, int fd)
 {
     for (int i = 0; i < MAX_RECORDS; i++) {
-        CURL *easy = (size_t)fd < http->sockets.count ? http->sockets.list[fd].easy : NULL;
-        if (!easy || !has_records(easy))
-            return;
+        const struct watch *w = &http->sockets.list[fd];
+        if (!w->easy || !(w->what & CURL_POLL_IN) || !has_records(w->easy))
+            return; /* who wants to send only leaves there what comes behind its answer */
         act(http, fd, CURL_CSELECT_IN);
     }
+    http->sockets.unread = true;
 }
 
 void sockets_timers(struct mrp_http *http)
 {
-    if (http->sockets.due_ms > mrp_now_ms())
+    if (http->sockets.due_ms > mrp_now_ms() && !http->sockets.unread)
         return;
     http->sockets.due_ms = FAR_MS;
     act(http, CURL_SOCKET_TIMEOUT, 0);
+    http->sockets.unread = false;
     for (size_t fd = 0; fd < http->sockets.count; fd++)
         read_records(http, (int)fd);
 }

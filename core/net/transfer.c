@@ -132,10 +132,12 @@ static size_t keep(struct mrp_http_call *call, const char *data, size_t n)
 /* What has been taken stays taken. */
 static void hold_answer(struct mrp_http_call *call)
 {
-    if (curl_easy_pause(call->easy, CURLPAUSE_RECV) != CURLE_OK)
+    /* One direction alone would make curl look at once whether the other has work, for which it
+     * reads, and keeps, another piece. */
+    bool sends = call->has_source || call->has_body;
+    if (curl_easy_pause(call->easy, sends ? CURLPAUSE_RECV : CURLPAUSE_ALL) != CURLE_OK)
         return; /* it goes on then, and is paused when there is no room */
     pause_call(call);
-    call->sink_paused = true;
 }
 
 static size_t on_body(char *data, size_t size, size_t count, void *arg)
@@ -145,10 +147,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     size_t n = size * count;
     if (call->state != CALL_RUNNING)
         return 0;
-    if (!may_flow(call)) {
-        call->sink_paused = true;
+    if (!may_flow(call))
         return CURL_WRITEFUNC_PAUSE;
-    }
     bool to_sink = call->has_sink && call->resp->status >= 200 && call->resp->status < 300;
     if (!call->paused)
         call->resume = false; /* older wishes are met by this very call */
@@ -157,7 +157,6 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
         long took = call->sink.write(call->sink.arg, call->resp, data, n);
         if (took == MRP_HTTP_PAUSE) {
             pause_call(call);
-            call->sink_paused = true;
             return CURL_WRITEFUNC_PAUSE;
         }
         if (took < 0 || (size_t)took != n) {
@@ -214,7 +213,7 @@ static size_t on_read(char *buf, size_t size, size_t count, void *arg)
 static int on_seek(void *arg, curl_off_t offset, int origin)
 {
     struct mrp_http_call *call = arg;
-    if (offset != 0 || origin != SEEK_SET || call_rewind(call) != 0)
+    if (call->state != CALL_RUNNING || offset != 0 || origin != SEEK_SET || call_rewind(call) != 0)
         return CURL_SEEKFUNC_FAIL;
     return CURL_SEEKFUNC_OK;
 }
@@ -338,7 +337,8 @@ static void set_body(struct mrp_http_call *call)
  * its own: what is buffered there nobody can see. */
 static bool may_read_ahead(const struct mrp_http_call *call)
 {
-    static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+    static const char *const names[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
+                                        "ALL_PROXY"};
     for (size_t i = 0; i < MRP_COUNT(names); i++) {
         const char *proxy = getenv(names[i]);
         if (proxy && strncasecmp(proxy, "https:", 6) == 0)
@@ -367,6 +367,8 @@ static void set_tls(struct mrp_http_call *call)
     if (http->insecure) {
         curl_easy_setopt(call->easy, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(call->easy, CURLOPT_SSL_VERIFYHOST, 0L);
+        curl_easy_setopt(call->easy, CURLOPT_PROXY_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(call->easy, CURLOPT_PROXY_SSL_VERIFYHOST, 0L);
     }
     curl_easy_setopt(call->easy, CURLOPT_SHARE, http->share);
     call->tls = strncasecmp(call->url, "https:", 6) == 0;
@@ -374,8 +376,11 @@ static void set_tls(struct mrp_http_call *call)
     curl_easy_setopt(call->easy, CURLOPT_SSL_CTX_DATA, call);
     /* without a folder of certificates curl keeps the parsed bundle for all connections */
     curl_easy_setopt(call->easy, CURLOPT_CAPATH, NULL);
-    if (http->ca_file)
+    curl_easy_setopt(call->easy, CURLOPT_PROXY_CAPATH, NULL);
+    if (http->ca_file) {
         curl_easy_setopt(call->easy, CURLOPT_CAINFO, http->ca_file);
+        curl_easy_setopt(call->easy, CURLOPT_PROXY_CAINFO, http->ca_file);
+    }
 }
 
 /* Metadata services and this machine itself are never behind a proxy. */
@@ -422,7 +427,7 @@ static void set_options(struct mrp_http_call *call)
 
 static void clear_try(struct mrp_http_call *call)
 {
-    call->head_done = call->paused = call->sink_paused = call->throttled = call->resume = false;
+    call->head_done = call->paused = call->throttled = call->resume = false;
     call->too_big = call->sink_stopped = call->source_stopped = call->source_short = false;
     call->header_bytes = 0;
     call->sent_head = 0;
@@ -477,18 +482,20 @@ void transfer_end(struct mrp_http_call *call)
     pacing_release(&http->pacing, &call->slot);
 }
 
-void transfer_resume(struct mrp_http_call *call)
+CURLcode transfer_resume(struct mrp_http_call *call)
 {
     struct mrp_http *http = call->http;
     call->resume = false;
     if (!call->easy || !call->paused)
-        return;
-    call->paused = call->sink_paused = call->throttled = false;
+        return CURLE_OK;
+    call->paused = call->throttled = false;
     call->moved_ms = mrp_now_ms();
     pacing_hold(&http->pacing, &call->slot);
     http->in_callback = true; /* curl may call back at once */
-    curl_easy_pause(call->easy, CURLPAUSE_CONT);
+    CURLcode result = curl_easy_pause(call->easy, CURLPAUSE_CONT);
     http->in_callback = false;
+    /* the other one: it is over, and curl's message about that is still to be collected */
+    return result == CURLE_BAD_FUNCTION_ARGUMENT ? CURLE_OK : result;
 }
 
 int64_t transfer_moved(const struct mrp_http_call *call)

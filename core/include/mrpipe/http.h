@@ -159,8 +159,9 @@ MRP_EXPORT int mrp_http_wait(struct mrp_http_call *call, struct mrp_error *err) 
 MRP_EXPORT bool mrp_http_ended(const struct mrp_http_call *call);
 MRP_EXPORT void
 mrp_http_resume(struct mrp_http_call *call); /* after MRP_HTTP_PAUSE of source or sink; cheap */
-/** From inside of a sink's `write` that takes its bytes: no more of them until mrp_http_resume.
- * Cheaper than MRP_HTTP_PAUSE next time, for which the bytes have to be copied and kept. */
+/** From inside of a sink's `write` that takes its bytes: nothing more is read until mrp_http_resume
+ * (what has been read already, less than MRP_HTTP_PIECE, may still come). Cheaper than
+ * MRP_HTTP_PAUSE next time, for which the bytes have to be copied and kept. */
 MRP_EXPORT void mrp_http_hold(struct mrp_http_call *call);
 MRP_EXPORT void mrp_http_call_free(struct mrp_http_call **call); /* ends it if it still runs */
 

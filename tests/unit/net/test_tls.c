@@ -18,6 +18,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -30,6 +31,8 @@ static char *bundle;
 static int listener;
 static int port;
 static pthread_t thread;
+static atomic_uint tunnels;
+static atomic_uint splinters_sent;
 
 static X509 *make_certificate(EVP_PKEY *key)
 {
@@ -46,7 +49,8 @@ static X509 *make_certificate(EVP_PKEY *key)
     X509V3_CTX v3;
     X509V3_set_ctx_nodb(&v3);
     X509V3_set_ctx(&v3, x, x, NULL, NULL, 0);
-    X509_EXTENSION *names = X509V3_EXT_conf_nid(NULL, &v3, NID_subject_alt_name, "IP:127.0.0.1");
+    X509_EXTENSION *names =
+        X509V3_EXT_conf_nid(NULL, &v3, NID_subject_alt_name, "IP:127.0.0.1, DNS:registry.test");
     X509_EXTENSION *authority =
         X509V3_EXT_conf_nid(NULL, &v3, NID_basic_constraints, "critical,CA:TRUE");
     X509_add_ext(x, names, -1);
@@ -57,10 +61,18 @@ static X509 *make_certificate(EVP_PKEY *key)
     return x;
 }
 
-enum { BODY = 200000, PIECE = 977 };
+enum {
+    BODY = 200000,
+    PIECE = 977,
+    SPLINTERS = 55000,
+    SPLINTER = 11,
+    AT_ONCE = 8,
+    THREADS = 256,
+    LIMIT_MS = 10000
+};
 
 /* All of `text` by records of `piece` bytes, which come to the socket at once: what reads them
- * by one call is not told of the rest. Then silence, until the client has hung up. */
+ * by one call is not told of the rest. */
 static void send_records(SSL *ssl, int fd, const char *text, size_t len, size_t piece)
 {
     BIO *all = BIO_new(BIO_s_mem());
@@ -77,9 +89,29 @@ static void send_records(SSL *ssl, int fd, const char *text, size_t len, size_t 
         at += sent;
     }
     BIO_free(all);
+}
+
+/* Silence, until the client has hung up. */
+static void wait_for_the_end(SSL *ssl)
+{
     char rest[512];
     while (SSL_read(ssl, rest, sizeof rest) > 0)
         continue;
+}
+
+/* So many that they fill what the TLS layer takes at once several times over. */
+static void answer_by_splinters(SSL *ssl, int fd)
+{
+    mrp_auto(mrp_free_str) char *head =
+        mrp_strf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", SPLINTERS);
+    mrp_auto(mrp_buf_done) struct mrp_buf text;
+    mrp_buf_init(&text, (size_t)SPLINTERS * 2);
+    mrp_buf_add(&text, head, strlen(head));
+    for (int i = 0; i < SPLINTERS; i++)
+        mrp_buf_add(&text, "x", 1);
+    send_records(ssl, fd, text.data, text.len, SPLINTER);
+    atomic_fetch_add(&splinters_sent, 1);
+    wait_for_the_end(ssl);
 }
 
 static void answer_by_records(SSL *ssl, int fd, bool refuse)
@@ -93,18 +125,40 @@ static void answer_by_records(SSL *ssl, int fd, bool refuse)
     mrp_buf_add(&text, head, strlen(head));
     mrp_buf_add(&text, body, refuse ? 0 : BODY);
     send_records(ssl, fd, text.data, text.len, refuse ? 7 : PIECE);
+    wait_for_the_end(ssl);
+}
+
+/* The proxy for a name that exists nowhere: it leads here. */
+static void tunnel(int fd)
+{
+    char head[4096];
+    size_t n = 0;
+    while (n < sizeof head - 1 && !(n > 4 && memcmp(head + n - 4, "\r\n\r\n", 4) == 0))
+        if (recv(fd, head + n++, 1, 0) != 1)
+            return;
+    head[n] = '\0';
+    atomic_fetch_add(&tunnels, 1);
+    static const char ok[] = "HTTP/1.1 200 Connection established\r\n\r\n";
+    static const char no[] = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+    bool known = mrp_starts(head, "CONNECT registry.test:");
+    send(fd, known ? ok : no, known ? sizeof ok - 1 : sizeof no - 1, MSG_NOSIGNAL);
 }
 
 /* One request per connection: "/down" is sent on to http. */
 static void talk(int fd)
 {
+    char first = 0;
+    if (recv(fd, &first, 1, MSG_PEEK) == 1 && first == 'C')
+        tunnel(fd);
     SSL *ssl = SSL_new(ctx);
     SSL_set_fd(ssl, fd);
     char request[8192];
     int n = SSL_accept(ssl) == 1 ? SSL_read(ssl, request, sizeof request - 1) : 0;
     request[n > 0 ? n : 0] = '\0';
     bool refuse = mrp_starts(request, "PUT ");
-    if (refuse || mrp_starts(request, "GET /records ")) {
+    if (mrp_starts(request, "GET /splinters ")) {
+        answer_by_splinters(ssl, fd);
+    } else if (refuse || strstr(request, "/records ")) {
         answer_by_records(ssl, fd, refuse);
     } else if (n > 0) {
         static const char ok[] =
@@ -119,15 +173,29 @@ static void talk(int fd)
     close(fd);
 }
 
+static void *talk_alone(void *arg)
+{
+    talk((int)(intptr_t)arg);
+    return NULL;
+}
+
 static void *serve(void *arg)
 {
+    pthread_t talks[THREADS];
+    size_t n = 0;
     (void)arg;
     for (;;) {
         int fd = accept(listener, NULL, NULL);
         if (fd < 0)
-            return NULL;
-        talk(fd);
+            break;
+        if (n < THREADS && pthread_create(&talks[n], NULL, talk_alone, (void *)(intptr_t)fd) == 0)
+            n++;
+        else
+            close(fd);
     }
+    while (n)
+        pthread_join(talks[--n], NULL);
+    return NULL;
 }
 
 static int get(const char *path, struct mrp_http_response *resp)
@@ -136,7 +204,7 @@ static int get(const char *path, struct mrp_http_response *resp)
     err = (struct mrp_error){0};
     assert_int_equal(mrp_http_new(&http, NULL, &err), 0);
     mrp_auto(mrp_free_str) char *url = mrp_strf("https://127.0.0.1:%d%s", port, path);
-    struct mrp_http_request req = {.url = url};
+    struct mrp_http_request req = {.url = url, .timeout_ms = LIMIT_MS};
     return mrp_http_do(resp, http, &req, &err);
 }
 
@@ -217,6 +285,95 @@ static void many_records(void **state)
     unsetenv("AWS_CA_BUNDLE");
 }
 
+static long
+hold_first(void *arg, const struct mrp_http_response *head, const char *data, size_t len)
+{
+    struct catcher *c = arg;
+    (void)head, (void)data;
+    if (!c->got)
+        mrp_http_hold(c->call);
+    c->got += len;
+    return (long)len;
+}
+
+/* All of them are there before the second is read. */
+static void splinters(void **state)
+{
+    (void)state;
+    setenv("AWS_CA_BUNDLE", bundle, 1);
+    mrp_auto(mrp_http_free) struct mrp_http *http = NULL;
+    assert_int_equal(mrp_http_new(&http, NULL, &err), 0);
+    mrp_auto(mrp_free_str) char *url = mrp_strf("https://127.0.0.1:%d/splinters", port);
+    struct catcher c = {0};
+    struct mrp_http_sink sink = {.write = hold_first, .arg = &c};
+    struct mrp_http_request req = {.url = url, .sink = &sink, .timeout_ms = LIMIT_MS};
+    struct mrp_http_response resp = {0};
+    assert_int_equal(mrp_http_start(&c.call, &resp, http, &req, &err), 0);
+    while (!c.got || !atomic_load(&splinters_sent))
+        assert_int_equal(mrp_http_sleep(http, 1, &err), 0);
+    mrp_http_resume(c.call);
+    assert_int_equal(mrp_http_wait(c.call, &err), 0);
+    assert_int_equal(c.got, SPLINTERS);
+    mrp_http_call_free(&c.call);
+    mrp_http_response_done(&resp);
+    unsetenv("AWS_CA_BUNDLE");
+}
+
+static struct mrp_http *shared;
+
+static int get_records(void *arg, struct mrp_error *e)
+{
+    const char *path = arg;
+    mrp_auto(mrp_free_str) char *url = mrp_strf("https://127.0.0.1:%d%s", port, path);
+    struct mrp_http_request req = {.url = url, .timeout_ms = LIMIT_MS, .flags = MRP_HTTP_NO_RETRY};
+    mrp_auto(mrp_http_response_done) struct mrp_http_response resp = {0};
+    return mrp_http_do(&resp, shared, &req, e);
+}
+
+/* A limit on speed pauses each time and again: what is run on another one's account is read too. */
+static void records_side_by_side(void **state)
+{
+    (void)state;
+    setenv("AWS_CA_BUNDLE", bundle, 1);
+    assert_int_equal(mrp_http_new(&shared, NULL, &err), 0);
+    mrp_http_limit_bandwidth(shared, 3 << 20);
+    struct mrp_group *group = NULL;
+    assert_int_equal(mrp_group_new(&group, shared, 0, &err), 0);
+    static char paths[][16] = {"/records", "/splinters"};
+    for (size_t i = 0; i < AT_ONCE; i++)
+        assert_int_equal(mrp_group_spawn(group, get_records, paths[i % 2], &err), 0);
+    if (mrp_group_finish(&group, 0, &err) != 0)
+        fail_msg("%s", err.msg);
+    mrp_http_free(&shared);
+    unsetenv("AWS_CA_BUNDLE");
+}
+
+static void through_a_proxy(void **state)
+{
+    (void)state;
+    mrp_auto(mrp_free_str) char *plain = mrp_strf("http://127.0.0.1:%d", port);
+    mrp_auto(mrp_free_str) char *sealed = mrp_strf("https://127.0.0.1:%d", port);
+    mrp_auto(mrp_free_str) char *url = mrp_strf("registry.test:%d/records", port);
+    static const char *const ways[][2] = {{"https_proxy", "https"}, {"http_proxy", "http"}};
+    setenv("AWS_CA_BUNDLE", bundle, 1);
+    for (size_t i = 0; i < MRP_COUNT(ways); i++) {
+        mrp_auto(mrp_http_free) struct mrp_http *http = NULL;
+        mrp_auto(mrp_free_str) char *whole = mrp_strf("%s://%s", ways[i][1], url);
+        struct mrp_http_request req = {
+            .url = whole, .timeout_ms = LIMIT_MS, .flags = MRP_HTTP_NO_RETRY};
+        mrp_auto(mrp_http_response_done) struct mrp_http_response resp = {0};
+        assert_int_equal(mrp_http_new(&http, NULL, &err), 0);
+        setenv(ways[i][0], i ? sealed : plain, 1); /* the second one has a TLS layer itself */
+        int rc = mrp_http_do(&resp, http, &req, &err);
+        unsetenv(ways[i][0]);
+        if (rc)
+            fail_msg("%s: %s", ways[i][0], err.msg);
+        assert_int_equal(resp.body.len, BODY);
+    }
+    assert_int_equal(atomic_load(&tunnels), 1);
+    unsetenv("AWS_CA_BUNDLE");
+}
+
 static long give_little(void *arg, char *buf, size_t len)
 {
     unsigned *asked = arg;
@@ -286,10 +443,10 @@ static int stop_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(certificates),
-        cmocka_unit_test(no_way_down),
-        cmocka_unit_test(many_records),
-        cmocka_unit_test(refused_while_the_source_waits),
+        cmocka_unit_test(certificates),    cmocka_unit_test(no_way_down),
+        cmocka_unit_test(many_records),    cmocka_unit_test(refused_while_the_source_waits),
+        cmocka_unit_test(splinters),       cmocka_unit_test(records_side_by_side),
+        cmocka_unit_test(through_a_proxy),
     };
     return cmocka_run_group_tests(tests, start_all, stop_all);
 }
