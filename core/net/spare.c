@@ -153,11 +153,6 @@ static int on_opened(void *arg, curl_socket_t fd, curlsocktype purpose)
 
 void spares_offer(struct mrp_http *http, CURL *easy)
 {
-    bool any = false;
-    for (const struct peer *p = http->peers; p; p = p->next)
-        any = any || p->count;
-    if (!any)
-        return;
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, http);
     curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_opened);
