@@ -291,15 +291,36 @@ static int read_section(struct mrp_spec *spec,
     return 0;
 }
 
+/* A pattern of the artifacts that may take image definitions; NULL: none. */
+static const char *definitions_pattern(const struct mrp_spec *spec)
+{
+    const json_t *list = mrp_json_arr(spec->artifacts, "files");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *path = json_string_value(json_array_get(list, i));
+        if (path && is_glob(path) &&
+            (mrp_starts(mrp_basename(path), "imagedefinitions") ||
+             mrp_glob_match(path, "imagedefinitions.json", true)))
+            return path;
+    }
+    return NULL;
+}
+
 static int
 nothing_to_derive(const struct mrp_spec *spec, struct mrp_diags *diags, struct mrp_error *err)
 {
     static const char hint[] = "list the file that the phases write under `artifacts: files:`, or "
                                "write a `mrpipe:` section";
     int line = spec->artifacts_mark.line;
+    const char *pattern = definitions_pattern(spec);
+    mrp_auto(mrp_free_str) char *which =
+        pattern
+            ? mrp_strf("no command names an imagedefinitions*.json that `%.100s` takes", pattern)
+            : mrp_strdup("no imagedefinitions*.json in `artifacts`");
+    if (!which)
+        return mrp_fail(err, MRP_E_NOMEM, "derive stages");
     mrp_diag_add(diags, false, spec->path, spec->artifacts_mark, line ? 9 : 1,
-                 line ? mrp_spec_line(spec, line) : NULL, hint,
-                 "no imagedefinitions*.json in `artifacts`: --to has no image to copy");
+                 line ? mrp_spec_line(spec, line) : NULL, hint, "%s: --to has no image to copy",
+                 which);
     return mrp_fail(err, MRP_E_CONFIG, "no stages can be derived from %s", spec->path);
 }
 
