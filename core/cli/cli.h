@@ -123,6 +123,8 @@ int mrp_cli_load(struct mrp_spec **out,
                  struct mrp_diags *diags,
                  const struct mrp_cli_args *args,
                  struct mrp_error *err) MRP_NODISCARD;
+/** Are --region and --to names of regions? */
+int mrp_cli_check_regions(const struct mrp_cli_args *args, struct mrp_error *err) MRP_NODISCARD;
 const char *mrp_cli_spec_path(const struct mrp_cli_args *args);
 /** The absolute work directory. Owned. */
 int mrp_cli_workdir(char **out, struct mrp_error *err) MRP_NODISCARD;

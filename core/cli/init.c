@@ -19,7 +19,9 @@ static int derive(char **section, const struct mrp_cli_args *args, struct mrp_er
         mrp_fail(err, MRP_E_CONFIG, "init needs the other region: --to REGION");
         return mrp_hint(err, "for example: mrpipe init --to us-east-1 %s", mrp_cli_spec_path(args));
     }
-    int rc = mrp_spec_load(&spec, &diags, mrp_cli_spec_path(args), NULL, err);
+    int rc = mrp_cli_check_regions(args, err);
+    if (!rc)
+        rc = mrp_spec_load(&spec, &diags, mrp_cli_spec_path(args), NULL, err);
     if (!rc && spec->pipeline.present) {
         rc = mrp_fail(err, MRP_E_CONFIG, "%s has a mrpipe: section already",
                       mrp_cli_spec_path(args));

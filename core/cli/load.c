@@ -43,6 +43,14 @@ static int check_region(const char *option, const char *text, struct mrp_error *
     return mrp_hint(err, "as in us-east-1");
 }
 
+int mrp_cli_check_regions(const struct mrp_cli_args *args, struct mrp_error *err)
+{
+    int rc = check_region("--region", args->region, err);
+    for (size_t i = 0; !rc && args->to && args->to[i]; i++)
+        rc = check_region("--to", args->to[i], err);
+    return rc;
+}
+
 /* --to and --region with a section of the file: they replace its regions. */
 static int
 override_regions(struct mrp_pipeline *p, const struct mrp_cli_args *args, struct mrp_error *err)
@@ -76,9 +84,7 @@ int mrp_cli_load(struct mrp_spec **out,
         mrp_fail(err, MRP_E_CONFIG, "there is no %s here", path);
         return mrp_hint(err, "name the file, or the folder with -C DIR");
     }
-    int rc = check_region("--region", args->region, err);
-    for (size_t i = 0; !rc && args->to && args->to[i]; i++)
-        rc = check_region("--to", args->to[i], err);
+    int rc = mrp_cli_check_regions(args, err);
     if (rc)
         return rc;
     rc = mrp_spec_load(&spec, diags, path, args->sidecar, err);

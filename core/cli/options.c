@@ -30,7 +30,7 @@ const struct mrp_cli_option mrp_cli_options[] = {
      FIELD(sidecar),
      "FILE",
      "take the mrpipe: section from FILE",
-     LOADS,
+     LOADS & ~C(INIT),
      {0}},
     {"to",
      0,
