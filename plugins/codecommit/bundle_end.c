@@ -126,10 +126,7 @@ static int bundle_pull(struct mrp_end *end,
     for (size_t i = 0; i < pull->refs->extra.count; i++) {
         const struct mrp_oid *id = &pull->refs->extra.list[i];
         char hex[MRP_OID_HEX + 1];
-        bool there = false;
-        for (size_t k = 0; k < pull->haves->count && !there; k++)
-            there = mrp_oid_eq(&pull->haves->list[k], id);
-        if (!there) {
+        if (!mrp_oids_has(pull->haves, id)) {
             mrp_fail(err, MRP_E_CONFIG,
                      "%s builds on commit %s, which no ref of the destination names", end->text,
                      mrp_oid_hex(hex, id));
@@ -186,7 +183,10 @@ static int bundle_push(struct mrp_end *end,
         rc = mrp_hub_peek(&data, &len, reader, err);
         if (rc || !len)
             break;
-        fwrite(data, 1, len, f);
+        if (fwrite(data, 1, len, f) != len) {
+            rc = mrp_fail_errno(err, "write %s", end->text);
+            break;
+        }
         mrp_hub_took(reader, len);
         push->sent_bytes += len;
     }

@@ -1,6 +1,7 @@
 /* The relay: one read of the source feeds every destination that needs the same pack. */
 #include "lane.h"
 
+#include <mrpipe/auto.h>
 #include <mrpipe/text.h>
 
 #include <stdlib.h>
@@ -271,9 +272,7 @@ void mrp_lane_done(struct mrp_lane *lane)
         free(lane->refused[i].words);
     }
     free(lane->refused);
-    for (char **n = lane->names; n && *n; n++)
-        free(*n);
-    free(lane->names);
+    mrp_free_strv(&lane->names);
     mrp_end_free(&lane->end);
     *lane = (struct mrp_lane){0};
 }

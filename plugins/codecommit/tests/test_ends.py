@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -131,6 +132,19 @@ def test_bundles(bench):
     assert out.status == 1 and "builds on commit" in out.error
     (bench.tmp / "odd.bundle").write_text("# v2 git bundle\nnonsense\n\n")
     assert "no git bundle" in bench.run(from_=str(bench.tmp / "odd.bundle")).error
+
+
+def test_a_bundle_that_does_not_fit(bench):
+    """The cause is told, also when it was met long before the end, and no half file stays."""
+    body = os.urandom(3 << 20)
+    head = b"commit refs/heads/main\ncommitter t <t@example.org> 1700000000 +0000\ndata 0\n"
+    git("fast-import", "--quiet", cwd=bench.src, data=head + b"M 100644 inline f\ndata %d\n%s\n" % (len(body), body))
+    small = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200000,) * 2); os.execv(sys.argv[1], sys.argv[1:])"
+    folder = bench.tmp / "full"
+    folder.mkdir()
+    out = bench.run(to=str(folder / "x.bundle"), through=(sys.executable, "-c", small))
+    assert out.status == 1 and "File too large" in out.error, out.error
+    assert not list(folder.iterdir())
 
 
 def test_libgit2_transport(bench):
