@@ -3,6 +3,7 @@
 #include "replication.h"
 
 #include <mrpipe/auto.h>
+#include <mrpipe/buf.h>
 #include <mrpipe/json.h>
 #include <mrpipe/text.h>
 #include <mrpipe/time.h>
@@ -98,6 +99,31 @@ static const char *receiver(const struct act *a)
     return a->o->account && *a->o->account ? a->o->account : a->own;
 }
 
+/* "replicate core* from us-west-2 to us-east-1, eu-west-1: a rule of the registry" */
+static void tell_rule(const struct act *a)
+{
+    struct mrp_buf text = MRP_BUF_INIT(1024);
+    for (char *const *prefix = a->o->prefixes; prefix && *prefix; prefix++)
+        mrp_buf_addf(&text, "%s%s*", prefix == a->o->prefixes ? "" : ", ", *prefix);
+    mrp_buf_addf(&text, "%s from %s to ", text.len ? "" : "all repositories", a->source);
+    for (char *const *region = a->regions; *region; region++)
+        mrp_buf_addf(&text, "%s%s", region == a->regions ? "" : ", ", *region);
+    mrp_change(a->hub->stage, "replicate %s: a rule of the registry", mrp_buf_str(&text));
+    mrp_buf_done(&text);
+}
+
+/* ECR's own word for it does not name the region. */
+static int check_regions(const struct act *a, struct mrp_error *err)
+{
+    for (char *const *region = a->regions; *region; region++) {
+        if (strcmp(*region, a->source) != 0 || !mrp_streq(receiver(a), a->own))
+            continue;
+        mrp_fail(err, MRP_E_CONFIG, "`regions`: %s is where the images come from", *region);
+        return mrp_hint(err, "name the other regions; the stage's `region` is the source");
+    }
+    return 0;
+}
+
 static int configure(struct act *a, struct mrp_error *err)
 {
     mrp_auto(mrp_free_json) json_t *answer = NULL;
@@ -116,8 +142,7 @@ static int configure(struct act *a, struct mrp_error *err)
     rc = replication_merge(config, &changed, a->o->prefixes, a->regions, receiver(a), err);
     if (!rc && changed) {
         a->changed = a->fresh = true;
-        mrp_change(a->hub->stage, "replicate from %s to %zu regions by a rule of the registry",
-                   a->source, mrp_strv_len(a->regions));
+        tell_rule(a);
         mrp_auto(mrp_free_json) json_t *in = json_pack("{s:O}", "replicationConfiguration", config);
         if (!in)
             return mrp_fail(err, MRP_E_NOMEM, "replication");
@@ -133,15 +158,7 @@ static int configure(struct act *a, struct mrp_error *err)
 /* What ECR knows of one region; NULL: nothing. Borrowed from the answer. */
 static const json_t *status_of(const json_t *answer, const char *region, const char *account)
 {
-    size_t i;
-    json_t *one;
-    json_array_foreach(mrp_json_arr(answer, "replicationStatuses"), i, one)
-    {
-        if (mrp_streq(mrp_json_str(one, "region"), region) &&
-            mrp_streq(mrp_json_str(one, "registryId"), account))
-            return one;
-    }
-    return NULL;
+    return replication_place(mrp_json_arr(answer, "replicationStatuses"), region, account);
 }
 
 static int ask(json_t **out, struct act *a, const struct source *source, struct mrp_error *err)
@@ -157,8 +174,13 @@ static int ask(json_t **out, struct act *a, const struct source *source, struct 
                   source->ref.repo, "imageId", member, value);
     if (!in)
         return mrp_fail(err, MRP_E_NOMEM, "replication");
-    return mrp_aws_call(out, a->hub->aws, "ecr", name.region, "DescribeImageReplicationStatus", in,
-                        err);
+    int rc = mrp_aws_call(out, a->hub->aws, "ecr", name.region, "DescribeImageReplicationStatus",
+                          in, err);
+    if (rc != MRP_E_NOTFOUND)
+        return rc;
+    mrp_auto(mrp_free_str) char *image = ref_text(&source->ref);
+    mrp_fail(err, MRP_E_NOTFOUND, "%s does not exist", image ? image : source->ref.repo);
+    return mrp_hint(err, "was it pushed? check the name and the tag");
 }
 
 /* True when no region has it on its way any more. */
@@ -308,7 +330,9 @@ act(void *opt, struct mrp_stage *stage, bool dry, enum mrp_result *result, struc
         for (char *const *region = a.regions; !rc && *region; region++)
             rc = allow(&a, *region, err);
     } else if (!rc) {
-        rc = configure(&a, err);
+        rc = check_regions(&a, err);
+        if (!rc)
+            rc = configure(&a, err);
         if (!rc && o->images)
             rc = wait_for_images(&a, err);
     }

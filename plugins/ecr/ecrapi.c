@@ -18,11 +18,11 @@ json_t *ecr_input(const struct repo *repo)
                      repo->name);
 }
 
-static int call(json_t **out,
-                struct repo *repo,
-                const char *operation,
-                const json_t *input,
-                struct mrp_error *err)
+int ecr_call(json_t **out,
+             struct repo *repo,
+             const char *operation,
+             const json_t *input,
+             struct mrp_error *err)
 {
     return mrp_aws_call(out, repo->host->hub->aws, "ecr", repo->host->aws.region, operation, input,
                         err);
@@ -45,7 +45,7 @@ int ecr_check_layers(bool *present,
     mrp_auto(mrp_free_json) json_t *answer = NULL;
     if (tally)
         tally->requests++;
-    int rc = call(&answer, repo, "BatchCheckLayerAvailability", in, err);
+    int rc = ecr_call(&answer, repo, "BatchCheckLayerAvailability", in, err);
     if (rc)
         return rc;
     memset(present, 0, count * sizeof *present);
@@ -70,7 +70,7 @@ int ecr_describe(json_t **out, struct repo *repo, struct mrp_error *err)
         return nomem(err);
     mrp_auto(mrp_free_json) json_t *answer = NULL;
     *out = NULL;
-    int rc = call(&answer, repo, "DescribeRepositories", in, err);
+    int rc = ecr_call(&answer, repo, "DescribeRepositories", in, err);
     if (rc == MRP_E_NOTFOUND)
         return 0;
     if (rc)
@@ -167,7 +167,7 @@ int ecr_delete_tags(struct repo *repo, char *const *tags, size_t count, struct m
         if (json_array_append_new(list, json_pack("{s:s}", "imageTag", tags[i])))
             return nomem(err);
     mrp_auto(mrp_free_json) json_t *answer = NULL;
-    int rc = call(&answer, repo, "BatchDeleteImage", in, err);
+    int rc = ecr_call(&answer, repo, "BatchDeleteImage", in, err);
     if (rc)
         return rc;
     size_t i;

@@ -8,6 +8,12 @@
 
 /** An input object with registryId and repositoryName. NULL: no memory. */
 json_t *ecr_input(const struct repo *repo);
+/** A call in the region of the repository; `out` may be NULL. */
+int ecr_call(json_t **out,
+             struct repo *repo,
+             const char *operation,
+             const json_t *input,
+             struct mrp_error *err) MRP_NODISCARD;
 
 /** Which of the digests are there: at most 100. MRP_E_NOTFOUND: no such repository. */
 int ecr_check_layers(bool *present,

@@ -38,17 +38,22 @@ static bool same_filters(const json_t *rule, char *const *prefixes)
     return true;
 }
 
-static bool has_destination(const json_t *rule, const char *region, const char *account)
+const json_t *replication_place(const json_t *list, const char *region, const char *account)
 {
     size_t i;
-    json_t *d;
-    json_array_foreach(mrp_json_arr(rule, "destinations"), i, d)
+    json_t *one;
+    json_array_foreach(list, i, one)
     {
-        if (mrp_streq(mrp_json_str(d, "region"), region) &&
-            mrp_streq(mrp_json_str(d, "registryId"), account))
-            return true;
+        if (mrp_streq(mrp_json_str(one, "region"), region) &&
+            mrp_streq(mrp_json_str(one, "registryId"), account))
+            return one;
     }
-    return false;
+    return NULL;
+}
+
+static bool has_destination(const json_t *rule, const char *region, const char *account)
+{
+    return replication_place(mrp_json_arr(rule, "destinations"), region, account) != NULL;
 }
 
 /* True when every repository with one of the prefixes is meant by the rule too. */

@@ -20,6 +20,9 @@ int replication_merge(json_t *config,
                       const char *account,
                       struct mrp_error *err) MRP_NODISCARD;
 
+/** The entry of a list that has this region and registryId (borrowed), or NULL. */
+const json_t *replication_place(const json_t *list, const char *region, const char *account);
+
 /** A registry policy with a statement that lets `account` replicate into this registry. `old` may
  * be NULL. *out is owned; NULL when the policy has it already. */
 int replication_policy(char **out,

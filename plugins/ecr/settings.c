@@ -5,21 +5,12 @@
 #include <mrpipe/json.h>
 #include <mrpipe/text.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 static int nomem(struct mrp_error *err)
 {
     return mrp_fail(err, MRP_E_NOMEM, "ECR request");
-}
-
-static int call(json_t **out,
-                struct repo *repo,
-                const char *operation,
-                const json_t *input,
-                struct mrp_error *err)
-{
-    return mrp_aws_call(out, repo->host->hub->aws, "ecr", repo->host->aws.region, operation, input,
-                        err);
 }
 
 /* What of the source's description goes into CreateRepository. A KMS key lives in one region: the
@@ -51,7 +42,7 @@ read_tags(json_t **out, struct repo *repo, const json_t *described, struct mrp_e
         return 0;
     mrp_auto(mrp_free_json) json_t *in = json_pack("{s:s}", "resourceArn", arn);
     mrp_auto(mrp_free_json) json_t *answer = NULL;
-    int rc = in ? call(&answer, repo, "ListTagsForResource", in, err) : nomem(err);
+    int rc = in ? ecr_call(&answer, repo, "ListTagsForResource", in, err) : nomem(err);
     if (!rc)
         *out = json_incref(mrp_json_arr(answer, "tags"));
     return rc;
@@ -62,7 +53,7 @@ static int read_lifecycle(char **out, struct repo *repo, struct mrp_error *err)
 {
     mrp_auto(mrp_free_json) json_t *in = ecr_input(repo);
     mrp_auto(mrp_free_json) json_t *answer = NULL;
-    int rc = in ? call(&answer, repo, "GetLifecyclePolicy", in, err) : nomem(err);
+    int rc = in ? ecr_call(&answer, repo, "GetLifecyclePolicy", in, err) : nomem(err);
     if (rc == MRP_E_NOTFOUND)
         return 0;
     if (!rc)
@@ -75,7 +66,7 @@ static int put_lifecycle(struct repo *repo, const char *text, struct mrp_error *
     mrp_auto(mrp_free_json) json_t *in = ecr_input(repo);
     if (!in || mrp_json_puts(in, "lifecyclePolicyText", text))
         return nomem(err);
-    return call(NULL, repo, "PutLifecyclePolicy", in, err);
+    return ecr_call(NULL, repo, "PutLifecyclePolicy", in, err);
 }
 
 /* Someone who may copy images may not be allowed to read settings: then the defaults must do. */
@@ -109,7 +100,7 @@ static int create(struct repo *repo, struct repo *like, struct mrp_error *err)
         return rc;
     mrp_change(repo->host->hub->stage, "create repository %s in %s", repo->name,
                repo->host->aws.region);
-    rc = call(NULL, repo, "CreateRepository", in, err);
+    rc = ecr_call(NULL, repo, "CreateRepository", in, err);
     /* A lost answer is retried, and then it is there. */
     bool there = rc && !strcmp(err->api, "RepositoryAlreadyExistsException");
     if (rc && !there)
@@ -127,10 +118,16 @@ int ecr_create(struct repo *repo, struct repo *like, struct mrp_error *err)
     }
     if (repo->checked)
         return 0;
+    if (repo->refused) { /* once is enough, however many images are on their way to it */
+        *err = *repo->refused;
+        return err->code;
+    }
     repo->busy = true;
     int rc = create(repo, like && like->host->ecr ? like : NULL, err);
     repo->busy = false;
     repo->checked = !rc;
+    if (rc && rc != MRP_E_CANCELLED && (repo->refused = malloc(sizeof *err)))
+        *repo->refused = *err;
     mrp_waitq_wake(&repo->turn, repo->host->hub->http);
     return rc;
 }
@@ -164,7 +161,7 @@ static int write_setting(const struct alignment *a,
     if (!in || mrp_json_put(in, field, json_incref(want)) ||
         (filters && mrp_json_put(in, exceptions, json_incref(filters))))
         return nomem(err);
-    return call(NULL, a->repo, operation, in, err);
+    return ecr_call(NULL, a->repo, operation, in, err);
 }
 
 static int align_lifecycle(const struct alignment *a, struct repo *like, struct mrp_error *err)
@@ -220,7 +217,7 @@ static int align_tags(const struct alignment *a, struct repo *like, struct mrp_e
     *a->changed = true;
     mrp_change(a->repo->host->hub->stage, "set %zu tags of %s in %s", json_array_size(missing),
                a->repo->name, a->repo->host->aws.region);
-    return a->dry ? 0 : call(NULL, a->repo, "TagResource", in, err);
+    return a->dry ? 0 : ecr_call(NULL, a->repo, "TagResource", in, err);
 }
 
 int ecr_align(bool *changed, struct repo *repo, struct repo *like, bool dry, struct mrp_error *err)
