@@ -65,6 +65,7 @@ void hub_free(struct hub **hub)
     while (h->repos) {
         struct repo *r = h->repos;
         h->repos = r->next;
+        free(r->refused);
         free(r->name);
         free(r);
     }

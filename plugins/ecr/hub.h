@@ -69,6 +69,7 @@ struct repo {
     bool untagged; /* a listing showed no tag: its manifests need not be asked for */
     bool checked;  /* it exists */
     bool busy;
+    struct mrp_error *refused; /* why it could not be made; NULL: it was not tried */
     struct mrp_waitq turn;
 };
 

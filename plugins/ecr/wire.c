@@ -164,6 +164,9 @@ static void hint_of(const struct host *h, int status, struct mrp_error *err)
 {
     if (status == 401 && !h->ecr)
         mrp_hint(err, "log in with `docker login %s`", h->name);
+    else if (status == 401)
+        mrp_hint(err,
+                 "the token was refused: check the AWS credentials, or an old login of docker");
     else if (status == 403 && h->ecr)
         mrp_hint(err, "the IAM permissions that this needs are listed in the plugin's README");
     else if (status == 405)

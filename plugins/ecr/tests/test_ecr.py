@@ -297,3 +297,22 @@ def test_faults_recover(act, image, repo, fault):
     done = act("copy", from_=f"{HOST[WEST]}/{repo}:v1", to_regions=EAST)
     assert done.result == "changed", done.last
     assert digest_at(EAST, repo) == image
+
+
+def test_a_repository_that_may_not_be_made_is_asked_for_once(act, image, repo):
+    control("POST", "/faults", {"service": "ecr", "action": "CreateRepository", "effect": "status", "status": 403})
+    done = act("copy", from_=f"{HOST[WEST]}/{repo}:v1", to=[f"{HOST[EAST]}/{repo}/not"])
+    assert done.code == "auth" and f"create repository {repo}/not in {EAST}" in done.error and done.hint, done.last
+    assert len([one for one in done.changes if one.startswith("create")]) == 1
+    assert len([one for one in log() if one["action"] == "CreateRepository"]) == 1
+    control("DELETE", "/faults")
+
+
+def test_slips_at_replicate(act, image, repo):
+    here = act("replicate", prefixes=["t/"], regions=[WEST])
+    assert here.code == "config" and WEST in here.error and "source" in here.hint and not mutating()
+    gone = f"{HOST[WEST]}/{repo}:gone"
+    done = act("replicate", prefixes=["t/x", "t/y"], regions=[EAST], images=gone, wait="1s")
+    assert done.code == "not-found" and done.error == f"{gone} does not exist" and done.hint, done.last
+    assert done.changes == [f"replicate t/x*, t/y* from {WEST} to {EAST}: a rule of the registry"]
+    boto3.client("ecr", region_name=WEST).put_replication_configuration(replicationConfiguration={"rules": []})
