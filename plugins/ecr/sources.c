@@ -311,13 +311,39 @@ static int plan_one(struct copier *c,
     return rc;
 }
 
+/* Of two images for one tag the last to arrive would stay, a different one in each run. */
+static int check_clash(struct table *taken, struct job *job, struct mrp_error *err)
+{
+    for (size_t i = 0; i < job->route->count; i++) {
+        if (!job->dests[i].tag)
+            continue;
+        mrp_auto(mrp_free_str) char *to = end_ref(&job->route->dst[i], job->dests[i].tag);
+        struct item *item = to ? table_at(taken, to) : NULL;
+        if (!item)
+            return nomem(err);
+        const struct job *other = item->note;
+        item->note = job;
+        if (!other ||
+            (end_same(&other->route->src, &job->route->src) && !strcmp(other->ref, job->ref)))
+            continue;
+        mrp_fail(err, MRP_E_CONFIG, "%s and %s would both become %s", other->meter.name,
+                 job->meter.name, to);
+        return mrp_hint(err, "leave the tag out of `to`, or end it with HOST/PREFIX/: then each "
+                             "keeps its own name");
+    }
+    return 0;
+}
+
 int plan_images(struct copier *c,
                 const struct sources *sources,
                 const struct destinations *where,
                 struct mrp_error *err)
 {
+    mrp_auto(table_done) struct table taken = {0};
     for (size_t i = 0; i < sources->count; i++) {
         int rc = plan_one(c, &sources->list[i], where, err);
+        if (!rc)
+            rc = check_clash(&taken, c->last, err);
         if (rc)
             return rc;
     }

@@ -501,6 +501,24 @@ static void free_pairs(struct pair *list)
     }
 }
 
+/* Their tags would take turns there. */
+static int check_names(const struct sync *s, size_t count, struct mrp_error *err)
+{
+    for (char *const *to = s->where.to; count > 1 && to && *to; to++) {
+        mrp_auto(ref_done) struct ref ref = {0};
+        int rc = ref_parse(&ref, *to, err);
+        if (rc)
+            return rc;
+        if (ref.prefix)
+            continue;
+        mrp_fail(err, MRP_E_CONFIG, "%zu repositories match, and %s is one", count, *to);
+        return mrp_hint(err, ref.kind == REF_REGISTRY
+                                 ? "end `to` with a `/`: then each keeps its name behind it"
+                                 : "a layout holds one repository: narrow `repositories`");
+    }
+    return 0;
+}
+
 /* Nothing to do because nothing is meant: often a slip in a glob. */
 static void tell_nothing(const struct sync *s)
 {
@@ -522,6 +540,8 @@ int sync_run(struct sync *s, struct mrp_error *err)
     int rc = sync_source(&from, s->from, many, err);
     if (!rc && many) {
         rc = find_repositories(&names, &from, err);
+        if (!rc)
+            rc = check_names(s, mrp_strv_len(names.list), err);
         for (char **name = names.list; !rc && name && *name; name++)
             rc = add_pair(&pairs, s, &from, *name, err);
     } else if (!rc) {

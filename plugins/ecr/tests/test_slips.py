@@ -108,3 +108,23 @@ def test_all_causes_of_a_refusal(act, registries, layout, repo):
     done = act("copy", from_="oci:layout:v2", to=[f"{registries[0].host}/{repo}"])
     assert f"MANIFEST_BLOB_UNKNOWN: blob unknown to registry ({gone})" in done.error
     assert "foreign-layers" in done.hint
+
+
+def test_two_images_for_one_tag(act, registries, layout, repo):
+    a, b, _ = registries
+    for i, tag in enumerate(("v1", "v2")):
+        layout.tag(tag, layout.image([10 + i], repo))
+        act("copy", from_=f"oci:layout:{tag}", to=[f"{a.host}/{repo}/one", f"{a.host}/{repo}/two"])
+    start = len(b.requests())
+    clash = act("copy", from_=[f"{a.host}/{repo}/one:v1", f"{a.host}/{repo}/one:v2"], to=[f"{b.host}/{repo}:x"])
+    assert clash.code == "config" and f"would both become {b.host}/{repo}:x" in clash.error and clash.hint
+    clash = act("copy", from_=[f"{a.host}/{repo}/one:v1", f"{a.host}/{repo}/two:v1"], to=[f"{b.host}/{repo}"])
+    assert clash.code == "config" and f"would both become {b.host}/{repo}:v1" in clash.error
+    merge = act("sync", from_=a.host, repositories=[f"{repo}/*"], to=[f"{b.host}/{repo}"])
+    assert merge.code == "config" and "2 repositories match" in merge.error and "`/`" in merge.hint
+    assert len(b.requests()) == start
+    # Two containers may well have the same image, and one repository may have any name.
+    same = [{"name": name, "imageUri": f"{a.host}/{repo}/one:v1"} for name in ("app", "side")]
+    done = act("copy", from_=same, to=[f"{b.host}/{repo}"])
+    assert done.result == "changed" and [one["name"] for one in done.outputs["images"]] == ["app", "side"]
+    assert act("sync", from_=a.host, repositories=[f"{repo}/on*"], to=[f"{b.host}/{repo}/n"]).result == "changed"
