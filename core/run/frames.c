@@ -54,15 +54,20 @@ static void tell_text(struct mrp_frames *f, const char *text)
 static bool take_log(struct mrp_frames *f, const json_t *j)
 {
     const char *level = mrp_json_str(j, "level"), *text = mrp_json_str(j, "text");
-    bool known = false;
-    for (size_t i = 0; i < MRP_COUNT(mrp_level_names); i++)
-        known = known || mrp_streq(level, mrp_level_names[i]);
-    if (!known || !text)
+    size_t n = 0;
+    while (n < MRP_COUNT(mrp_level_names) && !mrp_streq(level, mrp_level_names[n]))
+        n++;
+    if (n == MRP_COUNT(mrp_level_names) || !text)
         return false;
-    json_t *e = mrp_frames_event(f, "log");
-    mrp_json_puts(e, "level", level);
-    mrp_json_puts(e, "text", text);
-    mrp_frames_send(f, e);
+    if (f->quiet) {
+        /* No stage to speak for; what it warns of is for the user all the same. */
+        mrp_note(f->journal, (enum mrp_level)n, "%s: %s", f->id, text);
+    } else {
+        json_t *e = mrp_frames_event(f, "log");
+        mrp_json_puts(e, "level", level);
+        mrp_json_puts(e, "text", text);
+        mrp_frames_send(f, e);
+    }
     tell_text(f, text);
     return true;
 }

@@ -162,11 +162,13 @@ class Secrets(Case):
     def test_a_secret_reaches_a_stage_by_the_environment(self):
         self.write(SPEC[:SPEC.index("phases:")] + "phases:\n  build:\n    commands: [':']\n" + stages(
             {"id": "s", "uses": "trial/note", "with": {"text": "${{ env.PASSWORD }} ${{ env.KEY }}"}}, head=""))
-        done = subprocess.run([BUILD + "/mrpipe", "run", "b.yml", "--plugin-dir", BUILD + "/plugins", "--plugin-dir", SO, "-v"],
-                              cwd=self.dir, env=self.env, capture_output=True, timeout=60)
+        done = subprocess.run([BUILD + "/mrpipe", "run", "b.yml", "--plugin-dir", BUILD + "/plugins", "--plugin-dir", SO, "--debug", "http,sigv4"],
+                              cwd=self.dir, env=self.env | {"MRPIPE_INSECURE_TLS": "1"}, capture_output=True, timeout=60)
         out = (done.stdout + done.stderr).decode(errors="replace")
         self.assertEqual(done.returncode, 0, out)
         self.assertIn("text *** ***", out)
+        self.assertIn("warning: environment: TLS certificates are not checked", out)
+        self.assertRegex(out, "environment: http: POST .* -> 200")
         self.check([("plain", out)])
 
 
