@@ -326,16 +326,28 @@ static int first_failure(struct copier *c, struct mrp_error *err)
     return rc;
 }
 
+/* Archives get what came whole, also where other images or destinations failed (`rc`). */
+static int pack_all(struct copier *c, int rc, struct mrp_error *err)
+{
+    for (struct layout *l = c->layouts; l; l = l->next) {
+        struct mrp_error mine = {0};
+        if (!l->archive || !l->changed || !archive_pack(l, &mine))
+            continue;
+        if (rc) {
+            mrp_log(c->hub->stage, MRP_ERROR, "%s", mine.msg);
+        } else {
+            *err = mine;
+            rc = mine.code;
+        }
+    }
+    return rc;
+}
+
 int copier_run(struct copier *c, struct mrp_error *err)
 {
     warm_jobs(c);
     int rc = all_jobs(c, copy_job, err);
-    if (!rc)
-        rc = first_failure(c, err);
-    for (struct layout *l = c->layouts; !rc && l; l = l->next)
-        if (l->archive && l->changed)
-            rc = archive_pack(l, err);
-    return rc;
+    return rc ? rc : pack_all(c, first_failure(c, err), err);
 }
 
 int copier_compare(struct copier *c, struct mrp_error *err)

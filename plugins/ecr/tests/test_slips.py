@@ -128,3 +128,14 @@ def test_two_images_for_one_tag(act, registries, layout, repo):
     done = act("copy", from_=same, to=[f"{b.host}/{repo}"])
     assert done.result == "changed" and [one["name"] for one in done.outputs["images"]] == ["app", "side"]
     assert act("sync", from_=a.host, repositories=[f"{repo}/on*"], to=[f"{b.host}/{repo}/n"]).result == "changed"
+
+
+def test_an_archive_beside_a_destination_that_fails(act, registries, layout, repo, proxy):
+    a, b, _ = registries
+    digest = layout.tag("v1", layout.image([10], repo))
+    down = proxy(b)
+    down.rule("POST", "/blobs/uploads/", status(403), count=99)
+    done = act("copy", from_="oci:layout:v1", to=["oci-archive:a.tar", f"{down.host}/{repo}"])
+    assert done.code == "auth" and down.host in done.error, done.last
+    again = act("copy", from_="oci-archive:a.tar:v1", to=[f"{a.host}/{repo}"])
+    assert again.result == "changed" and a.digest(repo, "v1") == digest
