@@ -127,6 +127,38 @@ static int bad(struct mrp_error *err, const char *text, const char *why)
                          "oci-archive:FILE or docker-archive:FILE");
 }
 
+static const char *bad_tag(size_t len)
+{
+    return !len            ? "nothing follows the last `:`"
+           : len > TAG_MAX ? "the tag is longer than 128 characters"
+                           : "a tag is letters, digits, `_` `.` `-`, and begins with none of the "
+                             "last two";
+}
+
+/* Names that other tools give to places; here they would be images of Docker Hub. */
+static int refuse_others(const char *text, struct mrp_error *err)
+{
+    static const char *const others[] = {
+        "dir:",     "docker-daemon:", "containers-storage:", "ocidir:", "ostree:", "sif:",
+        "tarball:", "file:"};
+    if (text[0] == '/' || text[0] == '.') {
+        bad(err, text, "it looks like a path");
+        return mrp_hint(err, "write oci:FOLDER[:TAG], oci-archive:FILE or docker-archive:FILE");
+    }
+    for (size_t i = 0; i < MRP_COUNT(others); i++) {
+        if (!mrp_starts(text, others[i]))
+            continue;
+        bad(err, text, "such a place is not known here");
+        return mrp_hint(err, "`skopeo copy` makes an oci:FOLDER of it");
+    }
+    if (mrp_starts(text, "http://")) {
+        bad(err, text, "a URL is not part of a name");
+        return mrp_hint(err, "write it without http://, and `insecure: true` if the registry is "
+                             "not on this machine");
+    }
+    return 0;
+}
+
 static int parse_file(struct ref *out,
                       enum ref_kind kind,
                       const char *rest,
@@ -144,7 +176,7 @@ static int parse_file(struct ref *out,
     if (colon && !memchr(colon, '/', n - (size_t)(colon - rest))) {
         size_t len = n - (size_t)(colon - rest) - 1;
         if (!tag_valid(colon + 1, len))
-            return bad(err, text, "what follows the last `:` is no tag");
+            return bad(err, text, bad_tag(len));
         out->tag = mrp_strndup(colon + 1, len);
         n = (size_t)(colon - rest);
     }
@@ -191,7 +223,7 @@ static int parse_registry(struct ref *out, const char *text, struct mrp_error *e
     if (colon) {
         size_t len = n - (size_t)(colon - rest) - 1;
         if (!tag_valid(colon + 1, len))
-            return bad(err, text, "the tag has a character that tags cannot have, or is too long");
+            return bad(err, text, bad_tag(len));
         out->tag = mrp_strndup(colon + 1, len);
         n = (size_t)(colon - rest);
     }
@@ -200,9 +232,12 @@ static int parse_registry(struct ref *out, const char *text, struct mrp_error *e
         n -= n ? 1 : 0;
     }
     bool bare = out->prefix && !n;
+    if (n > REPO_MAX)
+        return bad(err, text, "the repository name is longer than 255 characters");
     if (!bare && !repo_valid(rest, n))
         return bad(err, text,
-                   "the repository name must be lower case letters, digits, `.` `_` `-`");
+                   "a repository is lower case letters and digits, with single `/` `.` `_` `-` "
+                   "between them");
     bool official = !strcmp(out->host, "docker.io") && !memchr(rest, '/', n) && !out->prefix;
     if (official && n > REPO_MAX - strlen("library/"))
         return bad(err, text, "the repository name is too long");
@@ -223,6 +258,9 @@ int ref_parse(struct ref *out, const char *text, struct mrp_error *err)
         if (mrp_starts(text, transports[i].prefix))
             return parse_file(out, transports[i].kind, text + strlen(transports[i].prefix), text,
                               err);
+    int rc = refuse_others(text, err);
+    if (rc)
+        return rc;
     if (mrp_starts(text, "docker://"))
         text += strlen("docker://");
     out->https = mrp_starts(text, "https://");

@@ -83,6 +83,41 @@ static void bad_references(void **state)
     free(longest);
 }
 
+static void words_about_bad_references(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *why, *next;
+    } cases[] = {
+        {"dir:folder", "not known here", "skopeo"},
+        {"docker-daemon:core:1", "not known here", "skopeo"},
+        {"./layout", "a path", "oci:FOLDER"},
+        {"/srv/layout", "a path", "oci:FOLDER"},
+        {"http://host.example/core", "URL", "insecure"},
+        {"host.example/core:", "nothing follows", "TAG"},
+        {"host.example/core:.x", "a tag is", "TAG"},
+        {"oci:folder:", "nothing follows", "TAG"},
+        {"host.example/Core", "lower case", "TAG"},
+    };
+    for (size_t i = 0; i < MRP_COUNT(cases); i++) {
+        struct mrp_error err = {0};
+        mrp_auto(ref_done) struct ref ref;
+        assert_int_equal(ref_parse(&ref, cases[i].text, &err), MRP_E_CONFIG);
+        assert_non_null(strstr(err.msg, cases[i].why));
+        assert_non_null(strstr(err.hint, cases[i].next));
+    }
+    struct mrp_error err = {0};
+    char text[400];
+    snprintf(text, sizeof text, "host.example/core:%0129d", 1);
+    mrp_auto(ref_done) struct ref tag;
+    assert_int_equal(ref_parse(&tag, text, &err), MRP_E_CONFIG);
+    assert_non_null(strstr(err.msg, "longer than 128"));
+    snprintf(text, sizeof text, "host.example/%0256d", 1);
+    mrp_auto(ref_done) struct ref name;
+    assert_int_equal(ref_parse(&name, text, &err), MRP_E_CONFIG);
+    assert_non_null(strstr(err.msg, "longer than 255"));
+}
+
 static void files_and_prefixes(void **state)
 {
     (void)state;
@@ -144,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_references),
         cmocka_unit_test(bad_references),
+        cmocka_unit_test(words_about_bad_references),
         cmocka_unit_test(files_and_prefixes),
         cmocka_unit_test(ecr_names),
     };
