@@ -350,6 +350,8 @@ static int64_t tick_running(struct mrp_http_call *call, int64_t now)
         go_on(call);
         if (call->state != CALL_RUNNING)
             return now;
+        unlink_call(call); /* the others have their turn before it has another */
+        link_call(call);
     }
     int64_t moved = transfer_moved(call);
     if (call->paused || moved != call->moved_bytes) {

@@ -6,6 +6,7 @@
 #include <mrpipe/text.h>
 #include <mrpipe/time.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,11 +35,14 @@ int mrp_http_new(struct mrp_http **out, struct mrp_stage *stage, struct mrp_erro
     CURLM *multi = http ? curl_multi_init() : NULL;
     CURLSH *share = multi ? curl_share_init() : NULL;
     if (!share || sockets_init(&http->sockets, multi) != 0) {
+        int why = share ? errno : ENOMEM;
         curl_share_cleanup(share);
         curl_multi_cleanup(multi);
         free(http);
         curl_global_cleanup();
-        return mrp_fail(err, MRP_E_NOMEM, "start the HTTP engine");
+        return why == EMFILE || why == ENFILE
+                   ? mrp_fail(err, MRP_E_IO, "start the HTTP engine: no file descriptor is left")
+                   : mrp_fail(err, MRP_E_NOMEM, "start the HTTP engine");
     }
     http->multi = multi;
     http->share = share;

@@ -51,11 +51,14 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *un
     }
     struct epoll_event e = {.data.fd = fd};
     e.events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
+    int first = w->easy ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    int other = w->easy ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
     w->easy = easy;
     w->what = what;
-    if (epoll_ctl(s->epoll, EPOLL_CTL_MOD, fd, &e) == 0)
+    if (epoll_ctl(s->epoll, first, fd, &e) == 0)
         return 0;
-    return errno == ENOENT && epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &e) == 0 ? 0 : -1;
+    bool mistaken = errno == ENOENT || errno == EEXIST;
+    return mistaken && epoll_ctl(s->epoll, other, fd, &e) == 0 ? 0 : -1;
 }
 
 static int on_timer(CURLM *multi, long wait_ms, void *arg)

@@ -48,7 +48,7 @@ static void handle(void *arg, struct hit *hit)
     hit->close = cut;
 }
 
-enum plan { PAUSE_THEN_STOP, HOLD, HOLD_AND_RESUME, THROTTLED_STOP };
+enum plan { PAUSE_THEN_STOP, HOLD_THEN_STOP, HOLD, HOLD_AND_RESUME, THROTTLED_STOP };
 
 struct catcher {
     enum plan plan;
@@ -58,6 +58,7 @@ struct catcher {
     unsigned asked;
     unsigned holds;
     bool held;
+    bool resumed;
 };
 
 static long take(void *arg, const struct mrp_http_response *head, const char *data, size_t len)
@@ -71,6 +72,8 @@ static long take(void *arg, const struct mrp_http_response *head, const char *da
         mrp_waitq_wake(&c->turn, http);
         return c->asked == 1 ? MRP_HTTP_PAUSE : MRP_HTTP_ABORT;
     }
+    if (c->plan == HOLD_THEN_STOP && c->resumed)
+        return MRP_HTTP_ABORT;
     c->got += len;
     c->holds++;
     mrp_http_hold(c->call);
@@ -132,6 +135,23 @@ static void stops_what_was_kept(void **state)
     mrp_http_response_done(&resp);
 }
 
+static void stops_what_was_held(void **state)
+{
+    (void)state;
+    struct mrp_http_response resp = {0};
+    struct catcher c = {.plan = HOLD_THEN_STOP};
+    assert_int_equal(get_many(1), 1);
+    start(&c, &resp, "/");
+    for (int turns = 0; turns < 3; turns++) /* of the loop: what a hold sets off is over */
+        assert_int_equal(mrp_http_sleep(http, 1, &err), 0);
+    assert_true(c.held);
+    c.resumed = true;
+    mrp_http_resume(c.call);
+    assert_int_equal(mrp_http_wait(c.call, &err), MRP_E_IO);
+    mrp_http_call_free(&c.call);
+    mrp_http_response_done(&resp);
+}
+
 static void stops_after_the_limit(void **state)
 {
     (void)state;
@@ -145,6 +165,46 @@ static void stops_after_the_limit(void **state)
     assert_int_equal(rc, MRP_E_IO);
     mrp_http_call_free(&c.call);
     mrp_http_response_done(&resp);
+}
+
+struct racer {
+    struct racer *other;
+    size_t got;
+    size_t behind; /* what the other had when this one was done */
+};
+
+static long run(void *arg, const struct mrp_http_response *head, const char *data, size_t len)
+{
+    struct racer *r = arg;
+    (void)head, (void)data;
+    r->got += len;
+    if (r->got == BODY)
+        r->behind = r->other->got;
+    return (long)len;
+}
+
+/* None waits until the other is done: its server would give it up. */
+static void shared_limit(void **state)
+{
+    (void)state;
+    struct racer racers[2] = {{.other = &racers[1]}, {.other = &racers[0]}};
+    struct mrp_http_call *calls[2] = {NULL, NULL};
+    struct mrp_http_response resp[2] = {{0}, {0}};
+    mrp_http_limit_bandwidth(http, 4 << 20);
+    for (size_t i = 0; i < 2; i++) {
+        struct mrp_http_sink sink = {.write = run, .arg = &racers[i]};
+        struct mrp_http_request req = {
+            .url = server_url(server), .sink = &sink, .timeout_ms = LIMIT_MS};
+        assert_int_equal(mrp_http_start(&calls[i], &resp[i], http, &req, &err), 0);
+    }
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(mrp_http_wait(calls[i], &err), 0);
+    mrp_http_limit_bandwidth(http, 0);
+    for (size_t i = 0; i < 2; i++) {
+        mrp_http_call_free(&calls[i]);
+        mrp_http_response_done(&resp[i]);
+        assert_true(racers[i].behind > BODY / 3);
+    }
 }
 
 static int go_on(void *arg, struct mrp_error *e)
@@ -324,6 +384,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stops_what_was_kept),
+        cmocka_unit_test(stops_what_was_held),
+        cmocka_unit_test(shared_limit),
         cmocka_unit_test(stops_after_the_limit),
         cmocka_unit_test(holds),
         cmocka_unit_test(held_with_a_limit),
