@@ -101,11 +101,13 @@ send_card(const struct mrp_session *s, const struct mrp_node *node, const struct
     mrp_journal_send((struct mrp_journal *)(uintptr_t)&s->journal, e);
 }
 
+/* Never where no attempt was made, as after a condition that cannot be told: a retry runs the
+ * stage. */
 static bool
 worth_another_try(const struct mrp_session *s, const struct mrp_node *node, enum mrp_code code)
 {
-    return node->attempts <= node->spec->retries && !s->loop.signal && code != MRP_E_CONFIG &&
-           code != MRP_E_CANCELLED;
+    return node->attempts > 0 && node->attempts <= node->spec->retries && !s->loop.signal &&
+           code != MRP_E_CONFIG && code != MRP_E_CANCELLED;
 }
 
 static void fail_node(struct mrp_session *s, struct mrp_node *node, const struct mrp_task_end *end)

@@ -224,6 +224,13 @@ class Stages(Case):
         self.assertEqual((results["f"], results["other"], results["alarm"], results["never"]),
                          ("failed", "unchanged", "unchanged", "skipped"))
 
+    def test_a_condition_that_cannot_be_told(self):
+        for retries in (0, 2):
+            self.run_it(stages(note("n") | {"if": "env.NO_SUCH == 'yes'", "retries": retries}), code=1)
+            self.assertEqual(self.results(), {"n": "failed"})
+            self.assertEqual(self.events("stage-started"), [])
+            self.assertIn("the variable NO_SUCH is not set", self.said)
+
     def test_timeout(self):
         self.run_it(stages({"id": "h", "uses": "trial/hang", "timeout": "300ms", "with": {"text": "stubborn"}}), code=7)
         self.assertEqual(self.events("stage-ended")[0]["error"]["code"], "timeout")
