@@ -162,7 +162,11 @@ int host_do(struct mrp_http_response *resp,
 
 static void hint_of(const struct host *h, int status, struct mrp_error *err)
 {
-    if (status == 401 && !h->ecr)
+    if (status == 401 && !h->ecr && h->user)
+        mrp_hint(err, "docker's login of %s as %.60s was refused: log in again", h->name, h->user);
+    else if (status == 403 && !h->ecr && h->user)
+        mrp_hint(err, "%.60s has not the rights for this at %s", h->user, h->name);
+    else if (status == 401 && !h->ecr)
         mrp_hint(err, "log in with `docker login %s`", h->name);
     else if (status == 401)
         mrp_hint(err,

@@ -495,7 +495,7 @@ def test_password_registry(act, registries, layout, repo, tmp_path):
         wrong = base64.b64encode(b"u:wrong").decode()
         (act.docker / "config.json").write_text(json.dumps({"auths": {private.host: {"auth": wrong}}}))
         refused = act("copy", from_="oci:layout:v1", to=[f"{private.host}/{repo}"])
-        assert refused.code == "auth"
+        assert refused.code == "auth" and f"{private.host} as u was refused" in refused.hint
         secrets = [f["value"] for f in refused.frames if f.get("type") == "secret"]
         assert "wrong" in secrets
     finally:
