@@ -148,7 +148,8 @@ read_pins(struct mrp_reader *rd, struct mrp_pipeline *p, const struct mrp_yaml_n
         const struct mrp_yaml_node *digest = mrp_yaml_get(pin, "sha256");
         const char *sha256 = mrp_yaml_text(digest);
         if (sha256 && (strlen(sha256) != 64 || sha256[strspn(sha256, "0123456789abcdef")]))
-            mrp_problem(rd, false, digest, "`mrpipe plugins` shows it",
+            mrp_problem(rd, false, digest,
+                        "as `sha256sum` prints it; `mrpipe plugins` names the file",
                         "`sha256` is 64 lower-case hex digits");
         if (!sha256 && !mrp_yaml_text(mrp_yaml_get(pin, "version")))
             mrp_problem(rd, false, name, "add `version:` or `sha256:`",
