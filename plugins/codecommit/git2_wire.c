@@ -195,6 +195,23 @@ static int make_header(void *arg, struct mrp_error *err)
     return mrp_login_header(&job->header, job->end, err);
 }
 
+/* What libgit2 tells in words alone; ours have the repository's name in them too. */
+static enum mrp_code code_of(enum mrp_code otherwise)
+{
+    static const struct {
+        const char *words;
+        enum mrp_code code;
+    } known[] = {{"status code: 404", MRP_E_NOTFOUND}, {"status code: 401", MRP_E_AUTH},
+                 {"status code: 403", MRP_E_AUTH},     {"status code: ", MRP_E_REMOTE},
+                 {"failed to resolve", MRP_E_NET},     {"failed to connect", MRP_E_NET},
+                 {"authenticat", MRP_E_AUTH}};
+    const git_error *last = git_error_last();
+    for (size_t i = 0; last && last->message && i < MRP_COUNT(known); i++)
+        if (strstr(last->message, known[i].words))
+            return known[i].code;
+    return otherwise;
+}
+
 static int connect_remote(struct mrp_git2_wire *w, struct mrp_error *err)
 {
     git_remote_create_options create;
@@ -238,10 +255,7 @@ static int connect_remote(struct mrp_git2_wire *w, struct mrp_error *err)
     if (!rc)
         return MRP_OK;
     mrp_git2_fail(rc, "read the refs of", end->text, err);
-    if (strstr(err->msg, "404"))
-        err->code = MRP_E_NOTFOUND;
-    if (strstr(err->msg, "401") || strstr(err->msg, "403") || strstr(err->msg, "authenticat"))
-        err->code = MRP_E_AUTH;
+    err->code = code_of(err->code);
     if (w->ssh && err->code == MRP_E_AUTH)
         mrp_hint(err, "is the key in the agent, or named by ssh-key? is the host in known_hosts?");
     return err->code;

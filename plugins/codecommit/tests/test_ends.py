@@ -168,6 +168,13 @@ def free_port():
         return s.getsockname()[1]
 
 
+@pytest.mark.parametrize("name", ["app-404", "app-401", "authenticate"])
+def test_a_name_is_no_status(bench, name):
+    """A server that is down is one, whatever the repository is called."""
+    out = bench.run(transport="libgit2", from_=f"http://127.0.0.1:{free_port()}/{name}.git")
+    assert out.status == 1 and out.code == "net", (out.code, out.error)
+
+
 @pytest.fixture
 def sshd(tmp_path):
     program = shutil.which("sshd", path="/usr/sbin:/usr/bin")
