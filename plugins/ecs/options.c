@@ -138,6 +138,16 @@ static int check_per_region(const json_t *map, struct mrp_error *err)
     return MRP_OK;
 }
 
+static int check_containers(const json_t *map, struct mrp_error *err)
+{
+    void *it = map ? json_object_iter((json_t *)(uintptr_t)map) : NULL;
+    for (; it; it = json_object_iter_next((json_t *)(uintptr_t)map, it))
+        if (!json_is_object(json_object_iter_value(it)))
+            return mrp_fail(err, MRP_E_CONFIG, "containers.%s is no map of settings",
+                            json_object_iter_key(it));
+    return MRP_OK;
+}
+
 static bool has_service(const json_t *per_region)
 {
     void *it = per_region ? json_object_iter((json_t *)(uintptr_t)per_region) : NULL;
@@ -164,6 +174,8 @@ static const char *bad_option(const struct mrp_deploy *o, struct mrp_error *err)
         }
     if (check_per_region(o->per_region, err))
         return "per-region";
+    if (check_containers(o->containers, err))
+        return "containers";
     if (!o->service && !o->services && !has_service(o->per_region)) {
         mrp_fail(err, MRP_E_CONFIG, "no service is named");
         return "service";

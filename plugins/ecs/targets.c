@@ -67,7 +67,8 @@ static int names_from(char ***out, const json_t *v, const char *what, struct mrp
     size_t i;
     json_t *item;
     if (json_is_string(v))
-        return mrp_strv_add(out, json_string_value(v));
+        return mrp_strv_add(out, json_string_value(v)) ? mrp_fail(err, MRP_E_NOMEM, "%s", what)
+                                                       : MRP_OK;
     json_array_foreach(v, i, item)
     {
         if (!json_is_string(item) || mrp_strv_add(out, json_string_value(item)))

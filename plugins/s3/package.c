@@ -116,7 +116,8 @@ static int text_list(char ***out, const json_t *v, const char *what, struct mrp_
     size_t i;
     json_t *item;
     if (json_is_string(v))
-        return mrp_strv_add(out, json_string_value(v));
+        return mrp_strv_add(out, json_string_value(v)) ? mrp_fail(err, MRP_E_NOMEM, "%s", what)
+                                                       : MRP_OK;
     if (v && !json_is_null(v) && !json_is_array(v))
         return mrp_fail(err, MRP_E_CONFIG, "%s is no list", what);
     json_array_foreach(v, i, item)

@@ -384,6 +384,7 @@ def test_a_forced_deployment_is_started_once(host, regions, cloud, pair, effect,
         ({"per-region": {SECONDARY: {"servce": "x"}}}, "servce"),
         ({"max-percent": 50}, "max-percent"),
         ({"images": "x"}, "images"),
+        ({"containers": {"web": "512"}}, "containers.web"),
     ],
 )
 def test_check(host, change, text):
