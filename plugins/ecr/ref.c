@@ -135,6 +135,17 @@ static const char *bad_tag(size_t len)
                              "last two";
 }
 
+/* NULL: it is a repository's. */
+static const char *bad_name(const char *name, size_t len, bool official)
+{
+    if (len > REPO_MAX - (official ? strlen("library/") : 0))
+        return "the repository name is longer than 255 characters";
+    if (!repo_valid(name, len))
+        return "a repository is lower case letters and digits, with single `/` `.` `_` `-` between "
+               "them";
+    return NULL;
+}
+
 /* Names that other tools give to places; here they would be images of Docker Hub. */
 static int refuse_others(const char *text, struct mrp_error *err)
 {
@@ -231,16 +242,10 @@ static int parse_registry(struct ref *out, const char *text, struct mrp_error *e
         out->prefix = true;
         n -= n ? 1 : 0;
     }
-    bool bare = out->prefix && !n;
-    if (n > REPO_MAX)
-        return bad(err, text, "the repository name is longer than 255 characters");
-    if (!bare && !repo_valid(rest, n))
-        return bad(err, text,
-                   "a repository is lower case letters and digits, with single `/` `.` `_` `-` "
-                   "between them");
     bool official = !strcmp(out->host, "docker.io") && !memchr(rest, '/', n) && !out->prefix;
-    if (official && n > REPO_MAX - strlen("library/"))
-        return bad(err, text, "the repository name is too long");
+    const char *why = out->prefix && !n ? NULL : bad_name(rest, n, official);
+    if (why)
+        return bad(err, text, why);
     out->repo = mrp_strf("%s%.*s", official ? "library/" : "", (int)n, rest);
     return out->repo ? 0 : mrp_fail(err, MRP_E_NOMEM, "image reference");
 }

@@ -283,7 +283,7 @@ static int plan_one(struct copier *c,
         return rc;
     struct end ends[DESTINATIONS_MAX];
     char *tags[DESTINATIONS_MAX];
-    struct end src;
+    struct end src = {0};
     if (count > DESTINATIONS_MAX)
         rc = mrp_fail(err, MRP_E_CONFIG, "more than %d destinations", DESTINATIONS_MAX);
     if (!rc)

@@ -163,7 +163,7 @@ static void leave_out(struct pair *p, const struct look *looks)
 
 static int list_both(struct pair *p, struct mrp_error *err)
 {
-    struct look looks[DESTINATIONS_MAX];
+    struct look looks[DESTINATIONS_MAX] = {0};
     struct look source = {p->sync, &p->here, &p->src, false, false};
     struct mrp_group *group = NULL;
     int rc = mrp_group_new(&group, p->sync->copier->hub->http, 0, err);
