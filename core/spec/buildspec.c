@@ -149,6 +149,10 @@ static void read_env(struct mrp_reader *rd, struct mrp_spec *spec, const struct 
         const char *helper = mrp_yaml_text(mrp_yaml_get(env, "git-credential-helper"));
         bool yes = false;
         spec->git_credential_helper = helper && !mrp_parse_bool(&yes, helper) && yes;
+        if (spec->git_credential_helper)
+            mrp_problem(rd, true, mrp_yaml_get(env, "git-credential-helper"),
+                        "git config credential.helper '!aws codecommit credential-helper $@'",
+                        "`git-credential-helper` is not set up here: git asks its own helpers");
     }
     spec->exported = mrp_read_texts(rd, mrp_yaml_get(env, "exported-variables"));
 }
