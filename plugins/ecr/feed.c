@@ -24,7 +24,7 @@ struct intake {
     struct ring *ring;
     struct mrp_sha256 *hash;
     uint64_t skip; /* bytes that we have already: the server does not do ranges */
-    bool checked;
+    bool begun;    /* bytes of it were taken: the engine asks no second time */
     char bad[160]; /* why the answer was refused */
 };
 
@@ -32,7 +32,7 @@ static void check_head(struct intake *in, const struct mrp_http_response *head)
 {
     uint64_t at = in->ring->head;
     uint64_t want = in->ring->size - at;
-    in->checked = true;
+    in->skip = 0;
     const char *length = mrp_headers_get(&head->headers, "Content-Length");
     uint64_t n = want;
     if (head->status == 206) {
@@ -56,11 +56,12 @@ static void check_head(struct intake *in, const struct mrp_http_response *head)
 static long take(void *arg, const struct mrp_http_response *head, const char *data, size_t len)
 {
     struct intake *in = arg;
-    if (!in->checked)
+    if (!in->begun)
         check_head(in, head);
     if (in->bad[0])
         return MRP_HTTP_ABORT;
     if (in->skip >= len) {
+        in->begun = true;
         in->skip -= len;
         return (long)len;
     }
@@ -75,6 +76,7 @@ static long take(void *arg, const struct mrp_http_response *head, const char *da
     long rc = ring_put(in->ring, fresh, n);
     if (rc < 0)
         return rc;
+    in->begun = true;
     if (in->hash)
         mrp_sha256_add(in->hash, fresh, n);
     in->skip = 0;
