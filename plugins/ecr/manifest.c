@@ -338,7 +338,9 @@ missing_platform(const struct manifest *index, char *const *platforms, struct mr
             char known[200];
             list_platforms(known, sizeof known, index);
             mrp_fail(err, MRP_E_NOTFOUND, "platform %s is not in the index %s", *p, index->digest);
-            return *known ? mrp_hint(err, "it has %s", known) : err->code;
+            if (*known)
+                return mrp_hint(err, "it has %s", known);
+            return mrp_hint(err, "its entries name no platform: copy it without `platforms`");
         }
     }
     return 0;

@@ -162,6 +162,10 @@ static int refuse_others(const char *text, struct mrp_error *err)
         bad(err, text, "such a place is not known here");
         return mrp_hint(err, "`skopeo copy` makes an oci:FOLDER of it");
     }
+    if (strchr(text, ',')) {
+        bad(err, text, "several names are a list");
+        return mrp_hint(err, "write [\"ONE\", \"OTHER\"], on the command line after :=");
+    }
     if (mrp_starts(text, "http://")) {
         bad(err, text, "a URL is not part of a name");
         return mrp_hint(err, "write it without http://, and `insecure: true` if the registry is "

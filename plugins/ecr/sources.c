@@ -118,8 +118,12 @@ int destinations_check(char *const *to,
     }
     *bad = "to-regions";
     for (; regions && *regions; regions++)
-        if (!mrp_aws_is_region(*regions))
-            return mrp_fail(err, MRP_E_CONFIG, "`%.60s` is no region", *regions);
+        if (!mrp_aws_is_region(*regions)) {
+            mrp_fail(err, MRP_E_CONFIG, "`%.60s` is no region", *regions);
+            return strchr(*regions, ',')
+                       ? mrp_hint(err, "several are a list: [\"us-east-1\", \"eu-west-1\"]")
+                       : err->code;
+        }
     return 0;
 }
 

@@ -21,6 +21,8 @@ from proxy import status
     ("copy", {"from_": "127.0.0.1:1/x:1", "to": ["127.0.0.1:2/x@sha256:" + "0" * 64]}, "not a digest", "leave"),
     ("copy", {"from_": "127.0.0.1:1/x:1", "to": ["127.0.0.1:2/x"], "platforms": "linux/amd64,linux/arm64"},
      "`linux/amd64,linux/arm64` is no platform", "list"),
+    ("copy", {"from_": "127.0.0.1:1/x:1", "to_regions": "us-east-1,eu-west-1"}, "no region", "list"),
+    ("copy", {"from_": "127.0.0.1:1/x:1", "to": "127.0.0.1:2/x,127.0.0.1:3/x"}, "several names", ":="),
     ("sync", {"from_": "127.0.0.1:1/x", "to": ["127.0.0.1:2/x"], "platforms": ["arm64"]}, "no platform", "linux/arm64"),
     ("verify", {"from_": "127.0.0.1:1/x:1", "to": ["127.0.0.1:2/UP"]}, "no image reference", "HOST"),
     ("verify", {"from_": "127.0.0.1:1/x:1"}, "nothing says where", "to-regions"),
@@ -50,6 +52,9 @@ def test_an_unknown_platform_tells_the_known_ones(act, registries, layout, repo)
     layout.tag("v1", layout.platforms())
     done = act("copy", from_="oci:layout:v1", to=[f"{registries[0].host}/{repo}"], platforms=["linux/s390x"])
     assert done.code == "not-found" and done.hint == "it has linux/amd64, linux/arm64/v8"
+    layout.tag("v2", layout.index([layout.platforms()]))
+    done = act("copy", from_="oci:layout:v2", to=[f"{registries[0].host}/{repo}"], platforms=["linux/amd64"])
+    assert done.code == "not-found" and "no platform" in done.hint
 
 
 def test_a_sync_that_means_nothing_says_so(act, registries, layout, repo):

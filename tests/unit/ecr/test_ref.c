@@ -94,6 +94,7 @@ static void words_about_bad_references(void **state)
         {"./layout", "a path", "oci:FOLDER"},
         {"/srv/layout", "a path", "oci:FOLDER"},
         {"http://host.example/core", "URL", "insecure"},
+        {"host.example/core:1,host.example/core:2", "a list", ":="},
         {"host.example/core:", "nothing follows", "TAG"},
         {"host.example/core:.x", "a tag is", "TAG"},
         {"oci:folder:", "nothing follows", "TAG"},
