@@ -166,7 +166,7 @@ put_total(struct mrp_ui *ui, struct mrp_buf *out, size_t hidden, size_t columns,
         const struct mrp_ui_node *n = &ui->model.nodes[i];
         stages += !n->phase;
         ended += !n->phase && n->state == MRP_UI_ENDED;
-        running += n->state == MRP_UI_RUNNING;
+        running += !n->phase && n->state == MRP_UI_RUNNING;
     }
     show_seconds(took, sizeof took, now - ui->model.began);
     mrp_auto(mrp_free_str) char *more =

@@ -207,6 +207,10 @@ static void test_bar(void **state)
     assert_string_equal(row(&f, 2), " a  ~~~~~~~~~~~~~~~~~~~~  25%  1.0 MiB of 4.0 MiB  0 s");
     assert_string_equal(row(&f, 3), "    core:1.4: 1.0 MiB of 2.0 MiB, 3 of 5 blobs");
     assert_string_equal(row(&f, 4), " 0 of 2 stages done, 1 running, 0 s");
+    /* A phase is none of the stages that are counted. */
+    send(&f, "{\"event\":\"phase-started\",\"phase\":\"build\"}");
+    assert_int_equal(count_rows(&f, " 0 of 2 stages done, 1 running, 0 s"), 1);
+    send(&f, "{\"event\":\"phase-ended\",\"phase\":\"build\",\"result\":\"succeeded\"}");
     send(&f, "{\"event\":\"stage-ended\",\"stage\":\"a\",\"result\":\"changed\"}");
     send(&f, "{\"event\":\"run-ended\",\"result\":\"changed\"}");
     stop(&f);
