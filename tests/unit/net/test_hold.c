@@ -17,6 +17,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { BODY = 1 << 20, LIMIT_MS = 10000, MANY = 300, FEW = 40 };
+enum { BODY = 1 << 20, LIMIT_MS = 10000, SLOW = 1000, MANY = 300, FEW = 40 };
 
 static struct server *server;
 static struct mrp_http *http;
@@ -365,6 +366,118 @@ static void few_descriptors(void **state)
     assert_int_equal(status, 0);
 }
 
+/* ---- a server that answers before it has the body ---- */
+
+static int blunt_port;
+
+/* Says what the path asks for as soon as the head is there; then reads until the client hangs up.
+ */
+static void say_at_once(int fd)
+{
+    static const char done[] = "HTTP/1.1 200 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    char head[4096];
+    size_t n = 0;
+    while (n < sizeof head - 1 && !(n > 4 && memcmp(head + n - 4, "\r\n\r\n", 4) == 0))
+        if (recv(fd, head + n++, 1, 0) != 1)
+            return;
+    head[n] = '\0';
+    mrp_auto(mrp_free_str) char *moved = mrp_strf(
+        "HTTP/1.1 307 X\r\nLocation: %s/\r\nContent-Length: 0\r\n\r\n", server_url(server));
+    const char *said = moved;
+    if (strstr(head, "/refuse "))
+        said = "HTTP/1.1 403 X\r\nContent-Length: 2\r\n\r\nno";
+    else if (strstr(head, "/silent ")) /* no 100, and the answer only when all has come */
+        said = "";
+    send(fd, said, strlen(said), MSG_NOSIGNAL);
+    size_t body = 0;
+    for (ssize_t got; (got = recv(fd, head, sizeof head, 0)) > 0;) {
+        body += (size_t)got;
+        if (!said[0] && body == SLOW)
+            send(fd, done, sizeof done - 1, MSG_NOSIGNAL);
+    }
+}
+
+static void *be_blunt(void *arg)
+{
+    int *listener = arg;
+    for (int fd; (fd = accept(*listener, NULL, NULL)) >= 0; close(fd))
+        say_at_once(fd);
+    return NULL;
+}
+
+struct slow {
+    size_t at;
+    bool ready; /* else it waits after its first bytes */
+    bool rewound;
+};
+
+static long give_slowly(void *arg, char *buf, size_t len)
+{
+    struct slow *s = arg;
+    if (s->at && !s->ready)
+        return MRP_HTTP_PAUSE;
+    size_t n = s->ready ? SLOW - s->at : 4;
+    n = n < len ? n : len;
+    memset(buf, 'x', n);
+    s->at += n;
+    return (long)n;
+}
+
+static int rewind_slow(void *arg)
+{
+    struct slow *s = arg;
+    *s = (struct slow){.ready = true, .rewound = true};
+    return 0;
+}
+
+static int put_slowly(struct slow *s, const char *path, bool expect)
+{
+    mrp_auto(mrp_free_str) char *url = mrp_strf("http://127.0.0.1:%d%s", blunt_port, path);
+    const struct mrp_http_header fields[] = {
+        {expect ? "Expect" : "X-A", expect ? "100-continue" : "b"}, {NULL, NULL}};
+    struct mrp_http_source source = {
+        .read = give_slowly, .rewind = rewind_slow, .arg = s, .length = SLOW};
+    struct mrp_http_request req = {.method = "PUT",
+                                   .url = url,
+                                   .headers = fields,
+                                   .source = &source,
+                                   .timeout_ms = LIMIT_MS,
+                                   .flags = MRP_HTTP_NO_RETRY};
+    struct mrp_http_response resp = {0};
+    int rc = mrp_http_do(&resp, http, &req, &err);
+    int status = rc ? rc : resp.status;
+    mrp_http_response_done(&resp);
+    return status;
+}
+
+static void answered_before_the_body(void **state)
+{
+    (void)state;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(listener, 16), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    blunt_port = ntohs(address.sin_port);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, be_blunt, &listener), 0);
+    for (int expect = 0; expect < 2; expect++) {
+        struct slow s = {0};
+        assert_int_equal(put_slowly(&s, "/refuse", expect), 403);
+        s = (struct slow){.ready = expect}; /* then nothing was asked of it before */
+        assert_int_equal(put_slowly(&s, "/elsewhere", expect), 200);
+        assert_true(s.at == SLOW && s.rewound == !expect);
+        s = (struct slow){.ready = true};
+        assert_int_equal(put_slowly(&s, "/silent", expect), 200);
+    }
+    mrp_http_free(&http); /* hangs up */
+    shutdown(listener, SHUT_RDWR);
+    pthread_join(thread, NULL);
+    close(listener);
+    assert_int_equal(mrp_http_new(&http, NULL, &err), 0);
+}
+
 static int start_all(void **state)
 {
     (void)state;
@@ -394,6 +507,7 @@ int main(void)
         cmocka_unit_test(not_inherited),
         cmocka_unit_test(many_at_once),
         cmocka_unit_test(few_descriptors),
+        cmocka_unit_test(answered_before_the_body),
     };
     return cmocka_run_group_tests(tests, start_all, stop_all);
 }
