@@ -210,7 +210,7 @@ const struct mrp_keyset mrp_keys_regions = {"regions", SET(regions_keys), NULL, 
         {"timeout", MRP_KEY_DURATION, .help = "time after which the stage is stopped: 30s, 5m"},   \
         {"retries", MRP_KEY_INT, .max = 100, .help = "how often a failed stage is tried again"},   \
         {"on-failure", MRP_KEY_ENUM, .values = stage_failure,                                      \
-         .help = "abort (default) or continue with the stages that need it"},                      \
+         .help = "abort (default), or continue with the stages that do not need it"},              \
         {"role-arn", MRP_KEY_TEXT, .help = "role to assume for the stage's AWS calls"},            \
     {                                                                                              \
         "env", MRP_KEY_PAIRS, .help = "environment variables of the stage"                         \

@@ -217,12 +217,13 @@ class Stages(Case):
 
     def test_on_failure_and_if(self):
         fail = {"id": "f", "uses": "trial/fail", "needs": [], "with": {"text": "auth", "times": 9}}
-        self.run_it(stages(fail | {"on-failure": "continue"}, note("other", needs=[]), note("after"),
+        self.run_it(stages(fail | {"on-failure": "continue"}, note("other", needs=[]), note("after"), note("left", needs=["f"]),
                            note("alarm", needs=["f"]) | {"if": "stages.f.result == 'failed'"},
                            note("never", needs=["other"]) | {"if": "stages.other.result == 'failed'"}), code=5)
         results = self.results()
         self.assertEqual((results["f"], results["other"], results["alarm"], results["never"]),
                          ("failed", "unchanged", "unchanged", "skipped"))
+        self.assertEqual((results["after"], results["left"]), ("unchanged", "skipped"))
 
     def test_a_condition_that_cannot_be_told(self):
         for retries in (0, 2):
