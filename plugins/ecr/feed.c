@@ -133,21 +133,21 @@ static int check_hash(struct mrp_sha256 *hash, const struct feed *f, struct mrp_
     mrp_sha256_end_hex(hash, got + 7);
     if (!strcmp(got, f->blob->digest))
         return 0;
-    return mrp_fail(err, MRP_E_REMOTE, "blob %s at %s: the source sends bytes that hash to %s",
-                    f->blob->digest, end_show(name, sizeof name, f->src), got);
+    return mrp_fail(err, f->src->layout ? MRP_E_IO : MRP_E_REMOTE,
+                    "blob %s at %s: the source %s bytes that hash to %s", f->blob->digest,
+                    end_show(name, sizeof name, f->src), f->src->layout ? "holds" : "sends", got);
 }
 
-static int from_registry(const struct feed *f, struct ring *ring, struct mrp_error *err)
+static int from_registry(const struct feed *f,
+                         struct ring *ring,
+                         struct mrp_sha256 *hash,
+                         struct mrp_error *err)
 {
-    bool hash = f->hash && !ring->head && mrp_starts(f->blob->digest, "sha256:");
-    mrp_auto(mrp_sha256_free) struct mrp_sha256 *h = hash ? mrp_sha256_new() : NULL;
     int idle = 0;
     for (;;) {
         uint64_t before = ring->head;
-        int rc = get_once(f, ring, h, err);
-        if (!rc)
-            return h ? check_hash(h, f, err) : 0;
-        if (!ring_has_readers(ring))
+        int rc = get_once(f, ring, hash, err);
+        if (!rc || !ring_has_readers(ring))
             return 0;
         idle = ring->head > before ? 0 : idle + 1;
         if (!worth_again(rc) || idle >= IDLE_TRIES)
@@ -162,7 +162,8 @@ static int from_registry(const struct feed *f, struct ring *ring, struct mrp_err
     }
 }
 
-static int from_file(const struct feed *f, struct ring *ring, struct mrp_error *err)
+static int
+from_file(const struct feed *f, struct ring *ring, struct mrp_sha256 *hash, struct mrp_error *err)
 {
     mrp_auto(mrp_free_str) char *path = layout_blob_path(f->src->layout, f->blob->digest);
     mrp_auto(mrp_free_str) char *buf = malloc(CHUNK);
@@ -188,6 +189,8 @@ static int from_file(const struct feed *f, struct ring *ring, struct mrp_error *
             return 0;
         if (rc)
             return rc;
+        if (hash)
+            mrp_sha256_add(hash, buf, (size_t)n);
     }
     return 0;
 }
@@ -206,13 +209,17 @@ static int from_memory(const struct feed *f, struct ring *ring, struct mrp_error
 
 int feed_run(const struct feed *f, struct ring *ring, struct mrp_error *err)
 {
+    bool check = f->hash && !ring->head && mrp_starts(f->blob->digest, "sha256:");
+    mrp_auto(mrp_sha256_free) struct mrp_sha256 *hash = check ? mrp_sha256_new() : NULL;
     int rc;
     if (f->blob->data)
         rc = from_memory(f, ring, err);
     else if (f->src->repo)
-        rc = from_registry(f, ring, err);
+        rc = from_registry(f, ring, hash, err);
     else
-        rc = from_file(f, ring, err);
+        rc = from_file(f, ring, hash, err);
+    if (!rc && hash && !f->blob->data && ring->head == ring->size)
+        rc = check_hash(hash, f, err);
     if (rc)
         ring_fail(ring);
     else

@@ -44,7 +44,8 @@ static void show(struct meter *m, struct hub *hub)
     if (!hub->shown)
         hub->shown = m;
     int64_t now_ms = mrp_now_ms();
-    if (hub->shown == m && now_ms - hub->shown_ms >= 100) {
+    bool last = m->done_blobs == m->total_blobs;
+    if (hub->shown == m && (last || now_ms - hub->shown_ms >= 100)) {
         hub->shown_ms = now_ms;
         meter_text(hub->what, sizeof hub->what, m, now_ms);
         hub->progress.what = hub->what;

@@ -33,6 +33,17 @@ def test_wrong_bytes_once(pair):
         assert "the source sends bytes" in done.error
 
 
+@pytest.mark.parametrize("size", [3000, 900_000])
+def test_wrong_bytes_in_a_layout(act, registries, layout, repo, size):
+    layout.tag("v1", layout.image([size], 5))
+    (layer,) = (path for path in layout.blobs.iterdir() if path.stat().st_size == size)
+    layer.write_bytes(b"\0" + layer.read_bytes()[1:])
+    done = act("copy", from_="oci:layout:v1", to=[f"{registries[0].host}/{repo}"])
+    assert done.code == "io", done.last
+    assert layer.name in done.error and "the source holds bytes that hash to" in done.error
+    assert not registries[0].exists(repo, "v1")
+
+
 def test_wrong_manifest_from_the_source(pair):
     pair.source.rule("GET", "/manifests/", p.body(b'{"schemaVersion":2,"layers":[]}'), count=9)
     done = pair.copy()
