@@ -465,7 +465,7 @@ static int try_one(struct packed *p,
         p->changed = false;
     }
     if (p->changed)
-        mrp_change(stage, "pack %zu file(s)", list.count);
+        mrp_change(stage, "pack %zu file(s) as they are now (known after the phases)", list.count);
     return MRP_OK;
 }
 
