@@ -158,6 +158,15 @@ char *mrp_copy(char *dst, size_t size, const char *src)
     return dst;
 }
 
+int mrp_text_fit(const char *text, size_t most)
+{
+    size_t n = strnlen(text, most + 1);
+    if (n > most)
+        for (n = most; n && ((unsigned char)text[n] & 0xc0) == 0x80;)
+            n--;
+    return (int)n;
+}
+
 /* Length of the UTF-8 sequence at s (1 to 4), or 0 if it is not one. */
 static size_t utf8_len(const unsigned char *s, size_t left)
 {

@@ -31,13 +31,10 @@ void mrp_diags_done(struct mrp_diags *diags)
 /* A copy of the line, unless the column is too far out in an endless one. */
 static char *copy_line(const char *line, int col)
 {
-    size_t n = line ? strnlen(line, LINE_MAX_BYTES + 1) : 0;
-    if (n <= LINE_MAX_BYTES)
+    if (!line || strnlen(line, LINE_MAX_BYTES + 1) <= LINE_MAX_BYTES)
         return mrp_strdup(line);
-    n = LINE_MAX_BYTES;
-    while (n && (line[n] & 0xC0) == 0x80)
-        n--;
-    return col > LINE_MAX_BYTES / 4 ? NULL : mrp_strndup(line, n);
+    return col > LINE_MAX_BYTES / 4 ? NULL
+                                    : mrp_strndup(line, (size_t)mrp_text_fit(line, LINE_MAX_BYTES));
 }
 
 void mrp_diag_add(struct mrp_diags *diags,

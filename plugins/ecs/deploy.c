@@ -236,7 +236,7 @@ static int conclude(struct mrp_deployment *d, struct mrp_error *err)
                                              : "nothing was rolled back";
     if (count_in(d, MRP_T_REFUSED))
         return mrp_hint(err, "nothing was written in any region");
-    return why ? mrp_hint(err, "%s; %.*s", after, mrp_evidence_fit(why, 160), why)
+    return why ? mrp_hint(err, "%s; %.*s", after, mrp_text_fit(why, 160), why)
                : mrp_hint(err, "%s", after);
 }
 

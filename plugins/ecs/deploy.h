@@ -135,9 +135,6 @@ int mrp_image_running(json_t **out,
 /* ---- evidence.c ---- */
 /** Events and stopped tasks of a failed rollout, kept in the target and told to the user. */
 void mrp_evidence_collect(struct mrp_target *t);
-/** How much of a text to show: no more than so many bytes, and no part of a character, which JSON
- * would not take. For "%.*s". */
-int mrp_evidence_fit(const char *text, size_t most);
 
 /* ---- undo.c ---- */
 /** Back to the revision before, watched. State becomes UNDONE, UNDO_FAILED or stays. A task. */

@@ -10,18 +10,9 @@
 
 enum { MAX_EVENTS = 10, MAX_STOPPED = 5, SLACK_S = 2, CUT = 300 };
 
-int mrp_evidence_fit(const char *text, size_t most)
-{
-    size_t n = strnlen(text, most + 1);
-    if (n > most)
-        for (n = most; n && ((unsigned char)text[n] & 0xc0) == 0x80;)
-            n--;
-    return (int)n;
-}
-
 static void add_text(json_t *list, const char *text)
 {
-    mrp_auto(mrp_free_str) char *cut = mrp_strndup(text, (size_t)mrp_evidence_fit(text, CUT));
+    mrp_auto(mrp_free_str) char *cut = mrp_strndup(text, (size_t)mrp_text_fit(text, CUT));
     json_t *s = cut ? json_string(cut) : NULL;
     if (s)
         json_array_append_new(list, s);
@@ -41,7 +32,7 @@ static void events(struct mrp_target *t, const json_t *service)
         if (mrp_json_real(e, "createdAt", start) < start)
             continue;
         add_text(list, text);
-        mrp_log(t->run->stage, MRP_ERROR, "%s event: %.*s", t->region, mrp_evidence_fit(text, CUT),
+        mrp_log(t->run->stage, MRP_ERROR, "%s event: %.*s", t->region, mrp_text_fit(text, CUT),
                 text);
     }
     mrp_json_put(t->evidence, "events", list);
@@ -58,7 +49,7 @@ static void stopped_task(struct mrp_target *t, json_t *list, const json_t *task)
     size_t i;
     json_t *c;
     mrp_buf_addf(&b, "task %.40s: %.40s: %.*s", arn ? mrp_basename(arn) : "?",
-                 code ? code : "stopped", mrp_evidence_fit(reason, CUT), reason);
+                 code ? code : "stopped", mrp_text_fit(reason, CUT), reason);
     json_array_foreach(mrp_json_arr(task, "containers"), i, c)
     {
         const char *name = mrp_json_str(c, "name");
@@ -70,7 +61,7 @@ static void stopped_task(struct mrp_target *t, json_t *list, const json_t *task)
         if (json_is_integer(exit_code))
             mrp_buf_addf(&b, " exit %lld", (long long)json_integer_value(exit_code));
         if (why)
-            mrp_buf_addf(&b, " %.*s", mrp_evidence_fit(why, 120), why);
+            mrp_buf_addf(&b, " %.*s", mrp_text_fit(why, 120), why);
     }
     if (!b.failed) {
         add_text(list, mrp_buf_str(&b));

@@ -76,6 +76,10 @@ MRP_EXPORT bool mrp_glob_match(const char *pattern, const char *text, bool path)
 /** Copy into a fixed array, cut if it does not fit, always NUL-terminated. Returns dst. */
 MRP_EXPORT char *mrp_copy(char *dst, size_t size, const char *src);
 
+/** How much of a text to show: at most so many bytes (< INT_MAX), and no part of a character. For
+ * "%.*s". */
+MRP_EXPORT int mrp_text_fit(const char *text, size_t most);
+
 /** True if the text is valid UTF-8 without control characters other than tab, CR, LF. */
 MRP_EXPORT bool mrp_is_text(const char *s, size_t len);
 

@@ -68,6 +68,11 @@ static void utf8(void **state)
     assert_false(mrp_is_text("\xc0\xaf", 2));
     assert_false(mrp_is_text("a\x1b[0m", 5));
     assert_false(mrp_is_text("\xed\xa0\x80", 3));
+    assert_int_equal(mrp_text_fit("abc", 3), 3);
+    assert_int_equal(mrp_text_fit("abc", 2), 2);
+    assert_int_equal(mrp_text_fit("a\xe2\x82\xac", 4), 4);
+    assert_int_equal(mrp_text_fit("a\xe2\x82\xac", 3), 1);
+    assert_int_equal(mrp_text_fit("\xbf\xbf\xbf", 2), 0);
 }
 
 int main(void)
