@@ -306,21 +306,14 @@ static int all_jobs(struct copier *c, mrp_task_fn fn, struct mrp_error *err)
     return mrp_group_finish(&group, rc, err);
 }
 
-/* The first failure is the stage's; the others are told beside it. */
 static int first_failure(struct copier *c, struct mrp_error *err)
 {
     int rc = 0;
     for (const struct job *job = c->jobs; job; job = job->next) {
         for (size_t i = 0; i < job->route->count; i++) {
             const struct job_dest *d = &job->dests[i];
-            if (!d->rc)
-                continue;
-            if (rc) {
-                mrp_log(c->hub->stage, MRP_ERROR, "%s", d->err.msg);
-            } else {
-                *err = d->err;
-                rc = d->rc;
-            }
+            if (d->rc)
+                rc = hub_failure(c->hub, rc, &d->err, err);
         }
     }
     return rc;
@@ -331,14 +324,8 @@ static int pack_all(struct copier *c, int rc, struct mrp_error *err)
 {
     for (struct layout *l = c->layouts; l; l = l->next) {
         struct mrp_error mine = {0};
-        if (!l->archive || !l->changed || !archive_pack(l, &mine))
-            continue;
-        if (rc) {
-            mrp_log(c->hub->stage, MRP_ERROR, "%s", mine.msg);
-        } else {
-            *err = mine;
-            rc = mine.code;
-        }
+        if (l->archive && l->changed && archive_pack(l, &mine))
+            rc = hub_failure(c->hub, rc, &mine, err);
     }
     return rc;
 }

@@ -108,6 +108,16 @@ static int find_base(struct host *h, struct mrp_error *err)
     return h->base ? 0 : mrp_fail(err, MRP_E_NOMEM, "registry client");
 }
 
+int hub_failure(struct hub *hub, int rc, const struct mrp_error *other, struct mrp_error *err)
+{
+    if (rc) {
+        mrp_log(hub->stage, MRP_ERROR, "%s", other->msg);
+        return rc;
+    }
+    *err = *other;
+    return err->code;
+}
+
 int hub_host(struct host **out, struct hub *hub, const char *name, struct mrp_error *err)
 {
     for (struct host *h = hub->hosts; h; h = h->next) {

@@ -110,6 +110,9 @@ void hub_free(struct hub **hub);
 /** The host or repository of that name, made on first use; borrowed from the hub. */
 int hub_host(struct host **out, struct hub *hub, const char *name, struct mrp_error *err)
     MRP_NODISCARD;
+/** The first failure is the stage's, the others are told beside it: `rc` where it is one, with *err
+ * left alone; otherwise `other` becomes *err. */
+int hub_failure(struct hub *hub, int rc, const struct mrp_error *other, struct mrp_error *err);
 /** The host of a registry's reference. */
 int hub_ref_host(struct host **out, struct hub *hub, const struct ref *ref, struct mrp_error *err)
     MRP_NODISCARD;

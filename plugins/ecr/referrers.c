@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const cosign_suffixes[COSIGN_TAGS + 1] = {".sig", ".att", ".sbom", NULL};
+
 char *referrers_tag(const char *digest, const char *suffix)
 {
     char *tag = mrp_strf("%s%s", digest, suffix);
@@ -410,19 +412,18 @@ static int part_task(void *arg, struct mrp_error *err)
     return copy_round(p->job, p->digest, p->mask, p->round, err);
 }
 
-/* The list of referrers and cosign's three tags. */
-enum { PARTS = 4 };
+/* The list of referrers and cosign's tags. */
+enum { PARTS = COSIGN_TAGS + 1 };
 
 static int spawn_parts(struct mrp_group *group,
                        struct part parts[PARTS],
                        const struct part *like,
                        struct mrp_error *err)
 {
-    static const char *const suffixes[PARTS] = {NULL, ".sig", ".att", ".sbom"};
     int rc = 0;
     for (size_t i = 0; !rc && i < PARTS; i++) {
         parts[i] = *like;
-        parts[i].suffix = suffixes[i];
+        parts[i].suffix = i ? cosign_suffixes[i - 1] : NULL;
         rc = mrp_group_spawn(group, part_task, &parts[i], err);
     }
     return rc;

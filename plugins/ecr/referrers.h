@@ -7,6 +7,10 @@
 /** How far it goes: signatures of attestations of signatures... Real ones have two or three. */
 enum { REFERRERS_ROUNDS = 8 };
 
+/** What cosign's tags end with; NULL after the last. */
+#define COSIGN_TAGS 3
+extern const char *const cosign_suffixes[COSIGN_TAGS + 1];
+
 /** "sha256:HEX" -> "sha256-HEX" + suffix; owned. */
 char *referrers_tag(const char *digest, const char *suffix);
 /** True for "sha256-HEX": a list that belongs to an image, not a tag of its own. */

@@ -120,15 +120,6 @@ struct look {
     bool failed; /* and so it is left out */
 };
 
-/* The first failure is the stage's, in the end; the others are told beside it. */
-static void note_failure(struct sync *s, const struct mrp_error *err)
-{
-    if (s->failed.code)
-        mrp_log(s->copier->hub->stage, MRP_ERROR, "%s", err->msg);
-    else
-        s->failed = *err;
-}
-
 static int look_task(void *arg, struct mrp_error *err)
 {
     struct look *l = arg;
@@ -140,7 +131,7 @@ static int look_task(void *arg, struct mrp_error *err)
     if (!l->there || is_fatal(rc))
         return rc;
     l->failed = true;
-    note_failure(l->sync, err);
+    hub_failure(l->sync->copier->hub, l->sync->failed.code, err, &l->sync->failed);
     return 0;
 }
 
@@ -473,12 +464,8 @@ static int carry_out(struct sync *s, struct pair *pairs, struct mrp_error *err)
             s->unchanged++;
     }
     s->changed = s->changed || s->copied;
-    if (s->failed.code && rc) {
-        mrp_log(s->copier->hub->stage, MRP_ERROR, "%s", s->failed.msg);
-    } else if (s->failed.code) {
-        *err = s->failed;
-        rc = err->code;
-    }
+    if (s->failed.code)
+        rc = hub_failure(s->copier->hub, rc, &s->failed, err);
     for (struct pair *p = pairs; s->remove && !rc && p; p = p->next)
         rc = plan_removal(p, err);
     for (struct pair *p = pairs; s->remove && !rc && p; p = p->next)

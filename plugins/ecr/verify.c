@@ -112,11 +112,10 @@ static int check_list(const struct walk *w, const char *digest, int round, struc
 static int
 check_referrers(const struct walk *w, const char *digest, int round, struct mrp_error *err)
 {
-    static const char *const suffixes[] = {".sig", ".att", ".sbom"};
     struct route *route = w->job->route;
     int rc = check_list(w, digest, round, err);
-    for (size_t i = 0; !rc && i < MRP_COUNT(suffixes); i++) {
-        mrp_auto(mrp_free_str) char *tag = referrers_tag(digest, suffixes[i]);
+    for (const char *const *suffix = cosign_suffixes; !rc && *suffix; suffix++) {
+        mrp_auto(mrp_free_str) char *tag = referrers_tag(digest, *suffix);
         struct found a = {0};
         struct found b = {0};
         rc = tag ? end_head(&a, &route->src, tag, NULL, err) : nomem(err);
