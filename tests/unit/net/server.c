@@ -39,6 +39,16 @@ struct connection {
     size_t len;
 };
 
+bool receive_head(int fd, char *head, size_t size)
+{
+    size_t n = 0;
+    while (n < size - 1 && !(n > 4 && memcmp(head + n - 4, "\r\n\r\n", 4) == 0))
+        if (recv(fd, head + n++, 1, 0) != 1)
+            return false;
+    head[n] = '\0';
+    return true;
+}
+
 static bool fill(struct connection *c)
 {
     if (c->len == sizeof c->buf)

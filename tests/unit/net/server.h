@@ -27,6 +27,9 @@ const char *server_url(const struct server *server); /* "http://127.0.0.1:PORT" 
 unsigned server_hits(struct server *server);
 unsigned server_connections(struct server *server);
 
+/** For servers of a test's own: the head of a request, NUL-terminated, and nothing behind it. */
+bool receive_head(int fd, char *head, size_t size);
+
 /** Status line, Content-Length, `fields` ("A: b\r\n" or ""), body. */
 void answer(struct hit *hit, int status, const char *fields, const char *body);
 void answer_bytes(struct hit *hit, const void *data, size_t len);

@@ -376,11 +376,8 @@ static void say_at_once(int fd)
 {
     static const char done[] = "HTTP/1.1 200 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     char head[4096];
-    size_t n = 0;
-    while (n < sizeof head - 1 && !(n > 4 && memcmp(head + n - 4, "\r\n\r\n", 4) == 0))
-        if (recv(fd, head + n++, 1, 0) != 1)
-            return;
-    head[n] = '\0';
+    if (!receive_head(fd, head, sizeof head))
+        return;
     mrp_auto(mrp_free_str) char *moved = mrp_strf(
         "HTTP/1.1 307 X\r\nLocation: %s/\r\nContent-Length: 0\r\n\r\n", server_url(server));
     const char *said = moved;

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "server.h"
+
 #include <mrpipe/auto.h>
 #include <mrpipe/file.h>
 #include <mrpipe/http.h>
@@ -132,11 +134,8 @@ static void answer_by_records(SSL *ssl, int fd, bool refuse)
 static void tunnel(int fd)
 {
     char head[4096];
-    size_t n = 0;
-    while (n < sizeof head - 1 && !(n > 4 && memcmp(head + n - 4, "\r\n\r\n", 4) == 0))
-        if (recv(fd, head + n++, 1, 0) != 1)
-            return;
-    head[n] = '\0';
+    if (!receive_head(fd, head, sizeof head))
+        return;
     atomic_fetch_add(&tunnels, 1);
     static const char ok[] = "HTTP/1.1 200 Connection established\r\n\r\n";
     static const char no[] = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
